@@ -1,0 +1,36 @@
+# Everything a fresh clone needs: `make demo` and `make test`. Both go through `make setup`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: setup demo test lint format clean
+.DEFAULT_GOAL := demo
+
+setup: $(STAMP)
+
+# The lock pins what is installed and, as build constraint, what sdists are built with.
+$(STAMP): requirements.lock pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade "$$(grep '^pip==' requirements.lock)"
+	$(BIN)/python -m pip install --quiet --build-constraint requirements.lock -r requirements.lock
+	$(BIN)/python -m pip install --quiet --no-build-isolation --no-deps --editable .
+	touch $@
+
+demo: setup
+	$(BIN)/finesweep train -m finetune_strategy=full,lora,frozen seed=1,2
+
+test: setup lint
+	$(BIN)/python -m pytest
+
+lint: setup
+	$(BIN)/ruff check src tests
+	$(BIN)/ruff format --check src tests
+	$(BIN)/mypy
+
+format: setup
+	$(BIN)/ruff format src tests
+	$(BIN)/ruff check --fix src tests
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache

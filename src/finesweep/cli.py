@@ -1,0 +1,158 @@
+"""The command line. Nothing heavy is imported before a command needs it: ``--help`` answers at once."""
+
+import argparse
+import os
+import shlex
+import sys
+import traceback
+from collections.abc import Callable
+
+from finesweep import __version__
+from finesweep.config.errors import TrainingError, UserError
+from finesweep.config.interrupt import Interrupted, interruptible
+
+_HELP = """\
+finesweep fine-tunes transformers by configuration, with the sweep as the unit of work.
+
+  finesweep train [OVERRIDES]       one run: finesweep train model=bert_base data=conll2003 optimizer.lr=3e-5
+  finesweep train -m [OVERRIDES]    a sweep: … finetune_strategy=full,lora seed=1,2,3
+  finesweep check [-m] [OVERRIDES]  compose and check every job without training: steps, parameters, memory
+  finesweep evaluate RUN [OVERRIDES]
+                                    score a finished run on other data: … data=files data.test=other.txt
+  finesweep predict RUN             predict new text, from --text, --input or standard input
+
+  finesweep COMMAND --help          more on a command; `finesweep train --help` lists all groups and keys
+  finesweep --version
+
+RUN is a run's folder or a unique part of its name. Add --debug to see the traceback of an error.
+Exit status: 0 done, 1 a run failed, 2 the command or configuration is wrong, 130 after Ctrl-C, 143 after SIGTERM.
+"""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; its exit status. The entry point of the ``finesweep`` script."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in arguments
+    arguments = [argument for argument in arguments if argument != "--debug"]
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(_HELP, end="")
+        return 0
+    if arguments[0] == "--version":
+        print(f"finesweep {__version__}")
+        return 0
+    commands: dict[str, Callable[[list[str]], int]] = {
+        "train": _train,
+        "check": _check,
+        "evaluate": _evaluate,
+        "predict": _predict,
+    }
+    try:
+        if arguments[0] not in commands:
+            from finesweep.config.errors import did_you_mean
+
+            hint = did_you_mean(arguments[0], commands, otherwise=f" There are: {', '.join(commands)}.")
+            raise UserError(f"there is no command '{arguments[0]}'.{hint}", remedy="finesweep --help")
+        with interruptible():
+            return commands[arguments[0]](arguments[1:])
+    except Interrupted as stop:
+        print(f"finesweep: {stop}", file=sys.stderr)
+        return stop.exit_status
+    except BrokenPipeError:  # the reader of our output has gone: `finesweep predict … | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except UserError as error:
+        return _tell(str(error), debug, 1 if isinstance(error, TrainingError) else 2)
+    except Exception as error:
+        what = "".join(traceback.format_exception_only(error)).strip()
+        return _tell(f"unexpected error: {what}\n  -> --debug shows where; a run's record.json holds it too", debug, 1)
+
+
+def _tell(message: str, debug: bool, status: int) -> int:
+    if debug:
+        traceback.print_exc()
+    print(f"finesweep: {message}", file=sys.stderr)
+    return status
+
+
+def _override_parser(command: str, about: str) -> argparse.ArgumentParser:
+    """Hydra's flags, as far as they make sense behind a sub-command."""
+    parser = argparse.ArgumentParser(f"finesweep {command}", description=about, add_help=False, allow_abbrev=False)
+    parser.add_argument("overrides", nargs="*", help="group=option, key=value, +key=value, ~key")
+    parser.add_argument("-m", "--multirun", action="store_true", help="sweep over values separated by commas")
+    parser.add_argument("-h", "--help", action="store_true", help="this help, with all groups and keys")
+    parser.add_argument("--config-dir", "-cd", help="a folder with groups of your own, searched first")
+    return parser
+
+
+def _train(argv: list[str]) -> int:
+    parser = _override_parser("train", "Train one run, or with -m a sweep.")
+    parser.add_argument("-r", "--run", action="store_true", help="a single run, which is the default")
+    parser.add_argument("-c", "--cfg", choices=["job", "hydra", "all"], help="print the configuration and stop")
+    parser.add_argument("-p", "--package", help="with --cfg: only this part of it")
+    parser.add_argument("--resolve", action="store_true", help="with --cfg: interpolations resolved")
+    info = ["all", "config", "defaults", "defaults-tree", "plugins", "searchpath"]
+    parser.add_argument("-i", "--info", nargs="?", const="all", choices=info, help="print how it is composed and stop")
+    parser.add_argument("--hydra-help", action="store_true", help="Hydra's own help")
+    parser.add_argument(
+        "-sc", "--shell-completion", action="store_true", help='eval "$(finesweep train -sc install=bash)" (or zsh)'
+    )
+    args = parser.parse_intermixed_args(argv)
+
+    from finesweep import commands
+
+    if args.shell_completion:
+        return commands.complete(args)
+    if args.help or args.hydra_help or args.cfg or args.info:
+        return commands.show(args, parser)
+    return commands.train(args, shlex.join(["finesweep", "train", *argv]))
+
+
+def _check(argv: list[str]) -> int:
+    parser = _override_parser("check", "Compose and check every job without training.")
+    args = parser.parse_intermixed_args(argv)
+    if args.help:
+        parser.print_help()
+        return 0
+
+    from finesweep import commands
+
+    return commands.check_jobs(args)
+
+
+def _evaluate(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser("finesweep evaluate", description="Score a finished run.", allow_abbrev=False)
+    parser.add_argument("run", help="a run's folder, or a unique part of its name")
+    parser.add_argument("overrides", nargs="*", help="other data: data=wnut17, data=files data.test=other.txt")
+    parser.add_argument("--split", choices=["train", "validation", "test"], help="default: test, else validation")
+    parser.add_argument("--config-dir", "-cd", help="a folder with groups of your own, searched first")
+    parser.add_argument("--output", metavar="FILE", help="write the predictions, one JSON line for each row")
+    parser.add_argument("--json", action="store_true", help="print the metrics as JSON instead of tables")
+    args = parser.parse_intermixed_args(argv)
+
+    from finesweep import commands
+
+    return commands.evaluate(args)
+
+
+def _predict(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser("finesweep predict", description="Predict new text.", allow_abbrev=False)
+    parser.add_argument("run", help="a run's folder, or a unique part of its name")
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--text", action="append", metavar="TEXT", help="a text; may be given several times")
+    source.add_argument("--input", metavar="FILE", help="a file; - or nothing at all reads standard input")
+    parser.add_argument(
+        "--input-format", choices=["auto", "text", "jsonl", "columns"], default="auto",
+        help="text: one text a line; jsonl: objects with 'text' or 'tokens'; columns: one token a line. auto: by the "
+        "file's ending, else jsonl if the first line is an object, else text",
+    )  # fmt: skip
+    parser.add_argument("--output", metavar="FILE", help="default: standard output")
+    parser.add_argument(
+        "--format", choices=["jsonl", "columns"], default="jsonl",
+        help="jsonl: entities with character offsets and scores; columns: token and tag, a blank line between texts",
+    )  # fmt: skip
+    parser.add_argument("--batch-size", type=int, metavar="N", help="texts at a time; default: the run's")
+    args = parser.parse_args(argv)
+
+    from finesweep import commands
+
+    return commands.predict(args)

@@ -1,0 +1,165 @@
+"""What each command does, once its arguments are parsed; :mod:`finesweep.cli` turns errors into messages."""
+
+import contextlib
+import io
+import json
+import logging
+import os
+import sys
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from hydra._internal.core_plugins.bash_completion import BashCompletion
+from hydra._internal.hydra import Hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from finesweep.config.check import check
+from finesweep.config.compose import CONFIG_NAME, compose, hydra_session, lenient
+from finesweep.config.errors import ConfigError, Problem, UserError
+from finesweep.results.record import RunRecord, find_run
+from finesweep.sweeps.sweep import checked_jobs, run_job, run_sweep
+
+
+def train(args: Namespace, command: str) -> int:
+    """One run, or a sweep if asked for (``-m``, or ``hydra.mode=MULTIRUN`` in an experiment file)."""
+    _log_to_stderr()
+    with hydra_session(args.config_dir) as hydra:
+        if args.multirun or (not args.run and hydra.get_mode(CONFIG_NAME, list(args.overrides)) == RunMode.MULTIRUN):
+            return 1 if run_sweep(hydra, args.overrides, command) else 0
+        record = run_single(hydra, args.overrides, command)
+        before, after = (record.metrics[split][record.objective["metric"]] for split in ("before", "validation"))
+        test = record.metrics.get("test", {}).get(record.objective["metric"])
+        print(
+            f"{record.objective['metric']}: validation {after:.4f} (untrained {before:.4f})"
+            + (f", test {test:.4f}" if test is not None else "")
+        )
+        print(f"Results: {record.folder}/report.md")
+        return 0
+
+
+def run_single(hydra: Hydra, overrides: list[str], command: str) -> RunRecord:
+    """Compose, check and train one run.
+
+    Raises:
+        ConfigError: with all problems of the configuration; nothing was started.
+    """
+    check(compose(hydra, overrides))
+    folders: list[Path] = []
+
+    def job(cfg: DictConfig) -> float:
+        folders.append(Path(HydraConfig.get().runtime.output_dir))
+        return run_job(cfg, folders[0], list(overrides), command)
+
+    hydra.run(CONFIG_NAME, job, lenient(hydra, overrides))
+    return RunRecord.read(folders[0])
+
+
+def _log_to_stderr() -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("  note: %(message)s"))
+    logger = logging.getLogger("finesweep")
+    logger.handlers = [handler]
+    logger.propagate = False
+
+
+def show(args: Namespace, parser: ArgumentParser) -> int:
+    """Hydra's flags that only print: ``--help``, ``--hydra-help``, ``--cfg``, ``--info``."""
+    with hydra_session(args.config_dir) as hydra:
+        try:
+            if args.cfg:
+                compose(hydra, args.overrides)
+                overrides = lenient(hydra, args.overrides)
+                hydra.show_cfg(CONFIG_NAME, overrides, args.cfg, args.package, args.resolve)
+            elif args.info:
+                hydra.show_info(args.info, CONFIG_NAME, args.overrides)
+            else:
+                printed = io.StringIO()
+                with contextlib.redirect_stdout(printed):
+                    helper = hydra.hydra_help if args.hydra_help else hydra.app_help
+                    helper(config_name=CONFIG_NAME, args_parser=parser, args=args)
+                print(printed.getvalue().replace("_base, ", ""), end="")
+        except HydraException as error:
+            raise ConfigError([Problem("command line", str(error).splitlines()[0])]) from error
+    return 0
+
+
+_COMPLETION = """\
+_finesweep_complete() {
+    local word="${COMP_WORDS[COMP_CWORD]}"
+    local choices="$(COMP_LINE="${COMP_LINE:0:$COMP_POINT}" finesweep train -sc query=bash 2>/dev/null)"
+    COMPREPLY=($(compgen -W "$choices" -- "$word"))
+}
+COMP_WORDBREAKS=${COMP_WORDBREAKS//=}
+complete -o nospace -o default -F _finesweep_complete finesweep
+"""
+
+
+def complete(args: Namespace) -> int:
+    """Shell completion: ``install=bash`` prints the script, ``query=bash`` answers it.
+
+    Hydra's own script takes the first word for the whole program and breaks behind a sub-command, so this is ours.
+    """
+    wish = args.overrides[0] if args.overrides else ""
+    if wish in ("install=bash", "install=zsh"):
+        print(("autoload -U +X bashcompinit && bashcompinit\n" if wish.endswith("zsh") else "") + _COMPLETION, end="")
+        return 0
+    if wish != "query=bash":
+        raise UserError("shell completion takes install=bash or install=zsh", where="--shell-completion")
+    words = os.environ.get("COMP_LINE", "").split(" ")[1:]
+    if len(words) <= 1:
+        print("train check evaluate predict")
+        return 0
+    with hydra_session(None) as hydra:
+        found = BashCompletion(hydra.config_loader)._query(CONFIG_NAME, " ".join(words[1:]))
+        print(" ".join(choice for choice in found if not choice.endswith("=_base")))
+    return 0
+
+
+def check_jobs(args: Namespace) -> int:
+    """Print each job's optimizer steps, parameters and estimated memory."""
+    with hydra_session(args.config_dir) as hydra:
+        if args.multirun:
+            jobs, _ = checked_jobs(hydra, args.overrides)
+        else:
+            jobs = [(list(args.overrides), check(compose(hydra, args.overrides)))]
+
+        from finesweep.training.estimate import estimate_table
+
+        print(estimate_table(jobs))
+    return 0
+
+
+def evaluate(args: Namespace) -> int:
+    """Score a run's model on the data of its own configuration or of other overrides."""
+    from finesweep.deploy.evaluate import evaluate as score
+
+    folder = find_run(args.run)
+    with hydra_session(args.config_dir) as hydra:
+        own = RunRecord.read(folder).overrides
+        values = check(compose(hydra, [*own, *args.overrides]), optional=("data.train",))
+    split, outcome = score(folder, values, args.split)
+    if args.output:
+        outcome.write_predictions(Path(args.output))
+    if args.json:
+        print(json.dumps({"run": str(folder), "split": split, "metrics": outcome.metrics}))
+        return 0
+    print(f"# {folder.name} on {values['data']['name']}, {split}: {len(outcome.rows)} rows\n")
+    print("\n".join(table.markdown() for table in outcome.scores.tables))
+    print(", ".join(f"{name} {value:.4f}" for name, value in outcome.metrics.items()))
+    return 0
+
+
+def predict(args: Namespace) -> int:
+    """Predict texts and write entities as JSON lines or columns."""
+    from finesweep.deploy.predict import predict_stream
+
+    if args.batch_size is not None and args.batch_size < 1:
+        raise UserError("must be at least 1", where="--batch-size")
+    predict_stream(
+        find_run(args.run), texts=args.text, path=args.input, input_format=args.input_format, output=args.output,
+        output_format=args.format, batch_size=args.batch_size,
+    )  # fmt: skip
+    return 0

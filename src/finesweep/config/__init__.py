@@ -1,0 +1,1 @@
+"""Configuration: where conf/ is, how a job is composed, checked, named and built."""

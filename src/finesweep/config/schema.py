@@ -1,0 +1,39 @@
+"""The top of a configuration: which keys there are beside the groups, and what each may hold.
+
+The groups (model, data, task, …) name their own dataclass in ``_target_``; see :mod:`finesweep.config.instantiate`.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from finesweep.config.fields import NonNegativeInt, component
+
+#: The groups of which exactly one component each is built.
+GROUPS = ("data", "task", "model", "finetune_strategy", "optimizer", "scheduler", "trainer", "logger")
+
+
+@component
+class Objective:
+    """The one score that early stopping, the best checkpoint, the search and the leaderboard go by."""
+
+    metric: str
+    direction: Literal["maximize", "minimize"]
+
+
+@component
+class RunConfig:
+    """A whole configuration. Groups are plain mappings here; each is checked against its own dataclass."""
+
+    name: Annotated[str, Field(min_length=1, pattern=r"^[^/\\\x00]+$")]
+    seed: NonNegativeInt
+    objective: Objective
+    extension_packages: list[str]
+    data: dict[str, Any]
+    task: dict[str, Any]
+    model: dict[str, Any]
+    finetune_strategy: dict[str, Any]
+    optimizer: dict[str, Any]
+    scheduler: dict[str, Any]
+    trainer: dict[str, Any]
+    logger: dict[str, Any]

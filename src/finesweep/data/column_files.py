@@ -1,0 +1,104 @@
+"""Column files: one token a line with its columns, a blank line between sentences (CoNLL-2003, WNUT, GermEval, …)."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from finesweep.config.errors import UserError
+from finesweep.data.table import Reading, Table
+
+#: Tags of the schemes IOB, IOBES, BILOU and BMES. Anything else beside a leading '#' makes the line a comment.
+_TAG = re.compile(r"O|[BIESLUM]-\S+")
+
+
+def read_columns(text: str, path: str, how: Reading) -> Table:
+    """One token a line, a blank line between rows. Tabs part the columns if they do in the first line, else blanks."""
+    lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip(" \t")]
+    shape = _shape(lines, how)
+    rows = [(number, line, _cells(line, shape.tabbed)) for number, line in lines]
+    tags = _tags([cells for _, line, cells in rows if not line.startswith("#")], shape.width, how.tag_column)
+    table = Table(path, list(range(shape.width)), [])
+    block: list[list[str]] = []
+    comments = documents = before = 0
+
+    def close() -> None:
+        if block:
+            table.rows.append([list(column) for column in zip(*block, strict=True)])
+            block.clear()
+
+    for number, line, cells in rows:
+        if number > before + 1:
+            close()
+        before = number
+        if _is_document(line):
+            close()
+            documents += 1
+        elif _is_comment(line, cells, shape.width, tags, how):
+            comments += 1
+        elif shape.width > 1 and not line.strip():
+            close()  # a no-break space may be a token, but no line of several columns
+        elif len(cells) != shape.width:
+            raise UserError(
+                f"the line has {len(cells)} columns, line {shape.line} has {shape.width}: {line.strip()[:60]!r}",
+                where=f"{path}:{number}",
+                remedy="separate the columns by tabs, or by blanks alone; if it is a comment, set data.comment",
+            )
+        else:
+            if not block:
+                table.lines.append(number)
+            block.append(cells)
+    close()
+    if comments:
+        table.notes.append(f"{path}: {comments} comment lines passed over")
+    if documents:
+        table.notes.append(f"{path}: {documents} -DOCSTART- lines passed over")
+    return table
+
+
+@dataclass(frozen=True)
+class _Shape:
+    """How the file is laid out, by its first token's line."""
+
+    tabbed: bool = False
+    width: int = 0
+    line: int = 0
+
+
+def _shape(lines: Sequence[tuple[int, str]], how: Reading) -> _Shape:
+    prefix = "#" if how.comment == "auto" else how.comment
+    tokens = [(number, line) for number, line in lines if line.strip() and not _is_document(line)]
+    plain = [(number, line) for number, line in tokens if not (prefix and line.startswith(prefix))]
+    # Where every line begins with '#', they may still be tokens.
+    for number, line in (plain or tokens)[:1]:
+        tabbed = "\t" in line.strip(" \t")
+        return _Shape(tabbed, len(_cells(line, tabbed)), number)
+    return _Shape()
+
+
+def _is_document(line: str) -> bool:
+    return line.split(maxsplit=1)[:1] == ["-DOCSTART-"]
+
+
+def _cells(line: str, tabbed: bool) -> list[str]:
+    """The columns of a line. Only blank and tab separate: a no-break space may be a token, and a token empty."""
+    if tabbed:
+        return [cell.strip(" ") for cell in line.rstrip(" \t").split("\t")]
+    return re.split(r"[ \t]+", line.strip(" \t"))
+
+
+def _tags(rows: Sequence[list[str]], width: int, column: int) -> set[str]:
+    return {cells[column] for cells in rows if len(cells) == width and -width <= column < width}
+
+
+def _is_comment(line: str, cells: list[str], width: int, tags: set[str], how: Reading) -> bool:
+    """By the prefix that the user named, else a leading '#' beside what is no tag. ``tags``: those of other lines."""
+    if how.comment != "auto":
+        return how.comment != "" and line.startswith(how.comment)
+    if not line.startswith("#"):
+        return False
+    if len(cells) != width or not -width <= how.tag_column < width:
+        return True
+    if width == 1:  # no tags at all: a lone "#word" among other words is one of them
+        return not tags
+    # With prefixed tags about, an unprefixed cell beside '#' is text; without any, only a tag seen elsewhere is one.
+    return not (_TAG.fullmatch(cells[how.tag_column]) or cells[how.tag_column] in tags)

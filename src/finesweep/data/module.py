@@ -1,0 +1,121 @@
+"""The LightningDataModule: features of each split, in the batches of the plan."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch.utils.data import DataLoader
+
+from finesweep.data.batch_plan import evaluation_plan, padding_fraction, training_plan
+
+Collate = Callable[[Sequence[Any]], dict[str, Any]]
+
+
+class DataModule(pl.LightningDataModule):
+    """Features in batches.
+
+    Args:
+        rows: the rows of each split, as the task reads them.
+        features: what the model sees of them; ``len(feature)`` is its length in sub-words.
+        collate: features to a padded batch (the task's, with the padding token filled in).
+        weight: the weight of a feature in the loss (the task's).
+        batch_size, eval_batch_size: rows in a batch, on each device.
+        accumulate: batches that one optimizer step adds up.
+        seed: draws the order of the training rows.
+    """
+
+    def __init__(
+        self,
+        rows: Mapping[str, Sequence[Any]],
+        features: Mapping[str, Sequence[Any]],
+        collate: Collate,
+        weight: Callable[[Any], int],
+        *,
+        batch_size: int,
+        eval_batch_size: int,
+        accumulate: int,
+        seed: int,
+        num_workers: int = 0,
+    ) -> None:
+        super().__init__()
+        self.rows, self.features = rows, features
+        self._collate, self._weight = collate, weight
+        self._batch_size, self._eval_batch_size, self._accumulate = batch_size, eval_batch_size, accumulate
+        self._seed, self._num_workers = seed, num_workers
+
+    def steps_per_epoch(self, world_size: int = 1) -> int:
+        """Optimizer steps in an epoch."""
+        return math.ceil(len(self.features["train"]) / (self._batch_size * self._accumulate * world_size))
+
+    def train_dataloader(self) -> DataLoader:
+        trainer = self.trainer
+        assert trainer is not None  # Lightning sets it before it asks
+        rank, world = trainer.global_rank, trainer.world_size
+        return self._loader("train", self._training_batches(trainer.current_epoch, rank, world))
+
+    def val_dataloader(self) -> DataLoader:
+        return self._evaluation_loader("validation")
+
+    def test_dataloader(self) -> DataLoader:
+        return self._evaluation_loader("test")
+
+    def _training_batches(self, epoch: int, rank: int, world: int) -> list[tuple[list[int], float]]:
+        """Batches of one device with the factor that makes their summed losses the mean over the optimizer step.
+
+        Lightning divides by the accumulated batches and averages over devices; the factor undoes both, so that
+        accumulating, several devices and the large batch give the same gradient.
+        """
+        features = self.features["train"]
+        lengths = [len(feature) for feature in features]
+        plans = [
+            training_plan(
+                lengths,
+                self._batch_size,
+                epoch=epoch,
+                seed=self._seed,
+                accumulate=self._accumulate,
+                rank=r,
+                world_size=world,
+            )
+            for r in range(world)
+        ]
+        self.padding_fraction = padding_fraction(lengths, [batch for step in plans[rank] for batch in step])
+        batches = []
+        for index, step in enumerate(plans[rank]):
+            weight = sum(self._weight(features[i]) for plan in plans for batch in plan[index] for i in batch)
+            scale = self._accumulate * world / max(weight, 1)
+            # A device without rows in the last step runs one for show, so that the others need not wait for it.
+            batches += [(batch, scale) if batch else ([0], 0.0) for batch in step]
+        return batches
+
+    def _evaluation_loader(self, split: str) -> DataLoader:
+        trainer = self.trainer
+        assert trainer is not None
+        lengths = [len(feature) for feature in self.features[split]]
+        plan = evaluation_plan(lengths, self._eval_batch_size, rank=trainer.global_rank, world_size=trainer.world_size)
+        return self._loader(split, [(batch, 1.0) for batch in plan])
+
+    def _loader(self, split: str, batches: list[tuple[list[int], float]]) -> DataLoader:
+        # The planned batches are the data set; PyTorch's own batching is off (batch_size=None).
+        return DataLoader(
+            batches,  # type: ignore[arg-type]
+            batch_size=None,
+            collate_fn=partial(_make_batch, self.features[split], self._collate),
+            num_workers=self._num_workers,
+            persistent_workers=False,
+        )
+
+
+def _make_batch(features: Sequence[Any], collate: Collate, planned: tuple[list[int], float]) -> dict[str, Any]:
+    """``collate``'s tensors, with ``index`` (batch,), the scale of the loss, and the number of sub-words."""
+    indices, scale = planned
+    chosen = [features[i] for i in indices]
+    return {
+        **collate(chosen),
+        "index": torch.tensor(indices),
+        "scale": scale,
+        "tokens": sum(len(feature) for feature in chosen),
+    }

@@ -1,0 +1,1 @@
+"""Deploy: use a finished run to predict and to score other data."""

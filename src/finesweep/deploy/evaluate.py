@@ -1,0 +1,60 @@
+"""Score a finished run on data: its own, another domain's, a file's."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from finesweep.config.errors import UserError
+from finesweep.config.instantiate import build
+from finesweep.data.sources import DataSource
+from finesweep.deploy.predictor import Predictor
+from finesweep.results.record import prediction_lines, write_atomically
+from finesweep.results.tables import Scores
+from finesweep.tasks.base import Row, Task
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Rows, their predictions, and the scores."""
+
+    rows: list[Row]
+    predictions: list[Row]
+    scores: Scores
+    metrics: dict[str, float]
+    notes: list[str]
+
+    def write_predictions(self, path: Path) -> None:
+        """One JSON line for each row, in the order of the source."""
+        write_atomically(path, prediction_lines(self.rows, self.predictions))
+
+
+def evaluate(folder: Path, values: dict[str, Any], split: str | None) -> tuple[str, Evaluation]:
+    """Score the model of a run.
+
+    Args:
+        folder: the run's.
+        values: a checked configuration whose data is to be scored; its model and strategy do not matter.
+        split: which one; None takes test, or validation where there is no test.
+
+    Returns:
+        the split that was scored, and its evaluation.
+
+    Raises:
+        UserError: the run has no model, the data is for another task or has no such split.
+    """
+    predictor = Predictor.load(folder)
+    source: DataSource = build(values["data"], values["extension_packages"])
+    task: Task = build(values["task"], values["extension_packages"])
+    if task.name != predictor.task.name:
+        raise UserError(f"the run is for {predictor.task.name}, the data for {task.name}", where=str(folder))
+    for choice in (split,) if split else ("test", "validation"):
+        tables = source.load((choice,))
+        if choice in tables:
+            break
+    else:
+        raise UserError(f"the data has no split '{split or 'test'}'", where=f"data={source.name}")
+    examples = task.read(tables, source, predictor.labels)
+    rows = examples.splits[choice]
+    predictions, loss = predictor.run(rows)
+    scores = task.score(rows, predictions)
+    return choice, Evaluation(rows, predictions, scores, {"loss": loss, **scores.metrics}, examples.notes)

@@ -1,0 +1,110 @@
+"""``finesweep predict``: texts from arguments, a file or standard input; predictions as JSON lines or columns."""
+
+import contextlib
+import dataclasses
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, TextIO
+
+from finesweep.config.errors import UserError
+from finesweep.data.formats import read
+from finesweep.data.table import Reading
+from finesweep.deploy.predictor import Predictor
+from finesweep.tasks.base import Row, Task
+
+#: Rows that are sorted by length and predicted together: enough to fill batches, few enough to stay in memory.
+_CHUNK = 2048
+_COLUMN_ENDINGS = (".conll", ".iob", ".iob2", ".bio", ".col", ".columns")
+
+
+def predict_stream(
+    run: Path,
+    *,
+    texts: list[str] | None,
+    path: str | None,
+    input_format: str,
+    output: str | None,
+    output_format: str,
+    batch_size: int | None,
+) -> None:
+    """Predict whatever comes and write it as it is done.
+
+    Args:
+        run: the run's folder.
+        texts: given on the command line; None reads ``path``, or standard input where that is None or ``-``.
+        input_format: ``text``, ``jsonl``, ``columns`` or ``auto``.
+        output: a file; None writes to standard output.
+        output_format: ``jsonl`` or ``columns``.
+
+    Raises:
+        UserError: the run has no model, or the input cannot be read.
+    """
+    if path is not None and path != "-" and not Path(path).is_file():
+        raise UserError("there is no such file", where=path)
+    predictor = Predictor.load(run)
+    if batch_size is not None:
+        predictor = dataclasses.replace(predictor, batch_size=batch_size)
+    with contextlib.ExitStack() as stack:
+        sink = stack.enter_context(Path(output).open("w", encoding="utf-8")) if output else sys.stdout
+        rows = (
+            (predictor.task.row_from_text(text) for text in texts)
+            if texts
+            else _rows(predictor.task, path, input_format)
+        )
+        for row, prediction in predictor.in_chunks(iter(rows), _CHUNK):
+            _write(sink, predictor.task, row, prediction, output_format)
+
+
+def _write(sink: TextIO, task: Task, row: Row, prediction: Row, output_format: str) -> None:
+    if output_format == "jsonl":
+        sink.write(json.dumps(task.readable(row, prediction), ensure_ascii=False) + "\n")
+    else:
+        sink.write(task.columns(row, prediction) + "\n")
+    sink.flush()
+
+
+def _rows(task: Task, path: str | None, input_format: str) -> Iterator[Row]:
+    name = path if path not in (None, "-") else None
+    if input_format == "columns" or (input_format == "auto" and name and name.endswith(_COLUMN_ENDINGS)):
+        if name is None:
+            raise UserError("columns are read from a file: --input FILE", where="--input-format columns")
+        table = read(name, Reading(format="columns"))
+        yield from ({"tokens": row[0]} for row in table.rows)
+        return
+    with contextlib.ExitStack() as stack:
+        lines: Iterable[str]
+        lines = stack.enter_context(Path(name).open(encoding="utf-8-sig")) if name else sys.stdin
+        objects = input_format == "jsonl"
+        try:
+            for number, line in enumerate(lines, 1):
+                text = line.rstrip("\r\n")
+                if number == 1 and input_format == "auto":
+                    objects = text.lstrip().startswith("{")
+                yield (
+                    _from_object(task, text, f"{name or 'standard input'}:{number}")
+                    if objects
+                    else task.row_from_text(text)
+                )
+        except UnicodeDecodeError as error:
+            raise UserError(
+                "the text is not UTF-8", where=name or "standard input", remedy="convert it first"
+            ) from error
+
+
+def _from_object(task: Task, line: str, where: str) -> Row:
+    """A row of an object with ``text``, or with what the task itself calls its input (``tokens``)."""
+    try:
+        value: Any = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise UserError(f"the line is no JSON: {error.msg}", where=where) from error
+    if isinstance(value, dict) and isinstance(value.get("text"), str):
+        return task.row_from_text(value["text"])
+    if (
+        isinstance(value, dict)
+        and isinstance(value.get("tokens"), list)
+        and all(isinstance(t, str) for t in value["tokens"])
+    ):
+        return {"tokens": value["tokens"]}
+    raise UserError("the line has neither a 'text' nor a list of 'tokens'", where=where)

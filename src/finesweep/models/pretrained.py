@@ -1,0 +1,220 @@
+"""Load a transformers model with a task's head, and its tokenizer."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from finesweep.config.errors import UserError
+from finesweep.config.fields import Positive, Probability, component
+from finesweep.models.tokenizer import prepare_for_words
+from finesweep.strategies.base import encoder_name
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+    from finesweep.tasks.base import Task
+
+#: ``embedded:tiny`` is the folder ``tiny_files`` beside this file.
+_EMBEDDED = "embedded:"
+#: Endings of the keys that hold a dropout in the configurations of transformers.
+_DROPOUTS = ("dropout", "dropout_prob", "dropout_rate", "pdrop")
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model with its head, its tokenizer, and the hash of the files they came from."""
+
+    model: "PreTrainedModel"
+    tokenizer: "PreTrainedTokenizerBase"
+    fingerprint: str
+
+
+@component
+class PretrainedModel:
+    """A model of the hub or of a folder.
+
+    Attributes:
+        name: what runs with this model are called by default.
+        name_or_path: hub id, or a folder that ``save_pretrained`` wrote.
+        revision: branch, tag or commit of a hub model; pin it to repeat a result.
+        pretrained: false keeps the architecture and draws the weights at random.
+        dropout: replaces every dropout of the model's configuration; null keeps them.
+        dtype: of the weights. Training in less than float32 is for those who know why; see ``trainer.precision``.
+        learning_rate: suits full fine-tuning of this model.
+    """
+
+    name: str
+    name_or_path: str
+    revision: str | None
+    pretrained: bool
+    dropout: Probability | None
+    dtype: Literal["float32", "float64", "bfloat16", "float16"]
+    learning_rate: Positive
+
+    def problems(self, cfg: dict[str, Any]) -> Iterator[tuple[str, str]]:
+        del cfg
+        if self.name_or_path.startswith(_EMBEDDED):
+            folder = _folder(self.name_or_path)
+            if not folder.is_dir():
+                yield "model.name_or_path", f"there is no embedded model '{self.name_or_path.removeprefix(_EMBEDDED)}'"
+            elif self.pretrained and not (folder / "model.safetensors").is_file():
+                yield "model.pretrained", "the embedded model has no pretrained weights: use model.pretrained=false"
+
+    def load(self, task: "Task", labels: Sequence[str], max_length: int) -> Loaded:
+        """The model with a head for ``labels``; call with the generators seeded, the head is drawn at random.
+
+        Only a head of the same size that the files hold already is taken as it is.
+
+        Raises:
+            UserError: it cannot be loaded, lacks weights of its encoder, or is too short for ``max_length``.
+        """
+        loaded = self._load(task, labels, max_length, weights=True)
+        task.configure(loaded.model)
+        return loaded
+
+    def skeleton(self, task: "Task", labels: Sequence[str], max_length: int) -> Loaded:
+        """The same without weights, on the meta device: for counting parameters. Raises as :meth:`load` does."""
+        return self._load(task, labels, max_length, weights=False)
+
+    def _load(self, task: "Task", labels: Sequence[str], max_length: int, *, weights: bool) -> Loaded:
+        import torch
+        import transformers
+        from transformers import AutoConfig, AutoTokenizer
+
+        transformers.logging.set_verbosity_error()  # the report on the new head's weights is no news here
+        transformers.logging.disable_progress_bar()
+        where = self._where()
+        # Code that comes with a model is never run; left open, transformers would ask on the terminal.
+        common = {"revision": self.revision, "trust_remote_code": False}
+        with self._explained(where):
+            config = AutoConfig.from_pretrained(
+                where,
+                id2label=dict(enumerate(labels)),
+                label2id={label: index for index, label in enumerate(labels)},
+                **common,
+            )
+            tokenizer = AutoTokenizer.from_pretrained(where, add_prefix_space=True, **common)
+            prepare_for_words(tokenizer, self._key)
+            self._set_dropout(config)
+            auto_class = getattr(transformers, task.auto_class)
+            if weights and self.pretrained:
+                model = self._pretrained(where, config, auto_class, common)
+            else:
+                # Drawn in full precision whatever the checkpoint has, so that a seed gives one set of weights.
+                with torch.device("cpu" if weights else "meta"):
+                    model = auto_class.from_config(config, dtype=torch.float32, trust_remote_code=False)
+                model = model.to(getattr(torch, self.dtype))
+        _check_length(model, tokenizer, max_length)
+        return Loaded(model, tokenizer, _fingerprint(where, config) if weights else "")
+
+    def _pretrained(
+        self, where: str, config: "PretrainedConfig", auto_class: Any, common: dict[str, Any]
+    ) -> "PreTrainedModel":
+        import torch
+
+        # A checkpoint keeps its own dtype unless told otherwise; a head of another size is drawn anew.
+        model, info = auto_class.from_pretrained(
+            where,
+            config=config,
+            dtype=getattr(torch, self.dtype),
+            use_safetensors=True,
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+            **common,
+        )
+        body = encoder_name(model) + "."
+        unfit = {*info["missing_keys"], *(key for key, *_ in info["mismatched_keys"])}
+        lost = sorted(key for key in unfit if key.startswith(body))
+        if lost:
+            raise UserError(
+                f"of the encoder's weights {len(lost)} are missing or have another shape than config.json says, "
+                f"{lost[0]} for one: it would be partly random",
+                where=self._key,
+                remedy="use files of the whole model, or model.pretrained=false for random weights",
+            )
+        return model
+
+    def _set_dropout(self, config: "PretrainedConfig") -> None:
+        if self.dropout is None:
+            return
+        names = [n for n, v in vars(config).items() if n.endswith(_DROPOUTS) and not isinstance(v, bool)]
+        if not names:
+            raise UserError(
+                f"{type(config).__name__} has no dropout to set", where="model.dropout", remedy="use model.dropout=null"
+            )
+        for name in names:
+            setattr(config, name, self.dropout)
+
+    @property
+    def _key(self) -> str:
+        return f"model.name_or_path={self.name_or_path}"
+
+    def _where(self) -> str:
+        """What transformers is asked for: a hub id, or a folder by a name that holds in any working directory."""
+        embedded = self.name_or_path.startswith(_EMBEDDED)
+        folder = _folder(self.name_or_path) if embedded else Path(self.name_or_path)
+        return str(folder.resolve()) if folder.is_dir() else self.name_or_path
+
+    @contextmanager
+    def _explained(self, where: str) -> Iterator[None]:
+        """One readable error for all that the libraries raise over files of others: broken ones can raise anything."""
+        try:
+            yield
+        except UserError:
+            raise
+        except Exception as error:
+            what, remedy = _reason(where, error)
+            raise UserError(f"the model cannot be loaded: {what}", where=self._key, remedy=remedy) from error
+
+
+def _reason(where: str, error: Exception) -> tuple[str, str]:
+    """What is wrong and what to do about it, where an error of transformers leaves the reader to guess."""
+    lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    folder = Path(where)
+    if not folder.is_dir():
+        if folder.exists() or where.startswith(("/", ".", "~")) or where.count("/") > 1:
+            return f"'{where}' is no folder", "check the path; it has to be a folder that save_pretrained wrote"
+        return lines[0][:200], "check the id and the connection, or give a folder: model=hf model.name_or_path=…"
+    pickled = sorted(file.name for file in folder.glob("*.bin"))
+    if pickled and not list(folder.glob("*.safetensors")) and (folder / "config.json").is_file():
+        return (
+            f"{pickled[0]} is in pickle format, which can run code when it is read, and there is no model.safetensors",
+            "if you trust the file, write it anew: AutoModel.from_pretrained(FOLDER).save_pretrained(FOLDER)",
+        )
+    return lines[0][:200], "the folder must hold what save_pretrained writes: config.json, model.safetensors, tokenizer"
+
+
+def _folder(name_or_path: str) -> Path:
+    return Path(__file__).parent / f"{name_or_path.removeprefix(_EMBEDDED)}_files"
+
+
+def _check_length(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", max_length: int) -> None:
+    positions = getattr(model.config, "max_position_embeddings", None)
+    for name, module in model.named_modules():
+        # RoBERTa and its kin count positions from behind the padding index: 514 of them make 512.
+        if name.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None:
+            positions = module.num_embeddings - module.padding_idx - 1
+    limits = [tokenizer.model_max_length] if positions is None else [positions, tokenizer.model_max_length]
+    if max_length > min(limits):
+        raise UserError(
+            f"is {max_length}, the model takes at most {min(limits)} sub-words",
+            where="data.max_length",
+            remedy="set a smaller one; longer rows become overlapping windows",
+        )
+
+
+def _fingerprint(where: str, config: "PretrainedConfig") -> str:
+    """SHA-256 over the files of a folder, or the commit of a hub model."""
+    folder = Path(where)
+    if not folder.is_dir():
+        return str(getattr(config, "_commit_hash", None) or "unknown")
+    digest = hashlib.sha256()
+    for file in sorted(folder.iterdir()):
+        if file.is_file() and file.suffix in (".json", ".safetensors", ".txt", ".model"):
+            digest.update(file.name.encode())
+            with file.open("rb") as stream:
+                digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()

@@ -1,0 +1,49 @@
+"""How the embedded tiny encoder's tokenizer is made: ``python -m finesweep.models.tiny FOLDER`` writes it anew."""
+
+import sys
+from pathlib import Path
+
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+from transformers import BertConfig, PreTrainedTokenizerFast
+
+from finesweep.data.demo import sentences
+from finesweep.data.world import make_world
+
+SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+VOCABULARY = 2000
+
+
+def build(folder: Path) -> None:
+    """Train a cased WordPiece vocabulary on sentences about the known half of another world than the demo's."""
+    world = make_world(seed=1)
+    texts = [" ".join(row["tokens"]) for row in sentences(world, 8000, seed=1, unseen=0.0)]
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=False)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    # Every printable ASCII character is in, so that no text of the demo's kind is ever unknown.
+    alphabet = [chr(code) for code in range(33, 127)]
+    tokenizer.train_from_iterator(
+        texts, trainers.WordPieceTrainer(vocab_size=VOCABULARY, special_tokens=SPECIAL, initial_alphabet=alphabet)
+    )
+    cls, sep = SPECIAL.index("[CLS]"), SPECIAL.index("[SEP]")  # special tokens come first in the vocabulary
+    tokenizer.post_processor = processors.BertProcessing(("[SEP]", sep), ("[CLS]", cls))
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        model_max_length=512,
+        pad_token="[PAD]",
+        unk_token="[UNK]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+        mask_token="[MASK]",
+    ).save_pretrained(folder)
+    BertConfig(
+        vocab_size=tokenizer.get_vocab_size(),
+        hidden_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=512,
+    ).save_pretrained(folder)
+
+
+if __name__ == "__main__":
+    build(Path(sys.argv[1]))

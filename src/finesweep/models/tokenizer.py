@@ -1,0 +1,47 @@
+"""What tasks over words ask of a tokenizer."""
+
+from typing import TYPE_CHECKING
+
+from finesweep.config.errors import UserError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+def prepare_for_words(tokenizer: "PreTrainedTokenizerBase", where: str) -> None:
+    """Have a tokenizer treat a word in a list like a word in a text.
+
+    Only with a blank before it is it the same to a byte-level tokenizer. ``add_prefix_space=True`` sees to that for
+    RoBERTa's, but not for those that are just a ``tokenizer.json`` to transformers, as ModernBERT's is.
+
+    Args:
+        where: the key that named the tokenizer.
+
+    Raises:
+        UserError: it has no fast version, no vocabulary or no padding token.
+    """
+    from tokenizers import normalizers, pre_tokenizers
+
+    remedy = "choose a model that comes with a tokenizer.json, or put one into its folder"
+    if not tokenizer.is_fast:
+        raise UserError(
+            "the tokenizer has no fast version, which tells words from sub-words", where=where, remedy=remedy
+        )
+    # Where its files are missing, transformers makes one without a single word.
+    if set(tokenizer.get_vocab()) <= set(tokenizer.all_special_tokens):
+        raise UserError("the tokenizer has no vocabulary", where=where, remedy=remedy)
+    if tokenizer.pad_token_id is None:
+        remedy = "name one of its tokens as pad_token in tokenizer_config.json"
+        raise UserError(
+            "the tokenizer has no padding token, without which rows make no batch", where=where, remedy=remedy
+        )
+    backend = tokenizer.backend_tokenizer
+    in_text = tokenizer("a a", add_special_tokens=False)["input_ids"]
+    in_list = tokenizer(["a", "a"], is_split_into_words=True, add_special_tokens=False)["input_ids"]
+    if in_text == in_list or "ByteLevel" not in str(backend.pre_tokenizer):
+        return
+    if isinstance(backend.pre_tokenizer, pre_tokenizers.ByteLevel):
+        backend.pre_tokenizer.add_prefix_space = True
+    else:  # further down in a sequence the blank would come before each of the pieces
+        blank, before = normalizers.Prepend(" "), backend.normalizer
+        backend.normalizer = blank if before is None else normalizers.Sequence([before, blank])

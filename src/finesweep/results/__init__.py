@@ -1,0 +1,1 @@
+"""Results: the run record, scores and tables, figures, the report, the leaderboard."""

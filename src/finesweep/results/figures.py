@@ -1,0 +1,72 @@
+"""Pictures for reports: learning curves and the confusion matrix, as PNG files without a screen."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+#: Okabe and Ito's colours, which people with colour blindness can tell apart.
+_BLUE, _ORANGE, _GREEN = "#0072B2", "#D55E00", "#009E73"
+
+
+def learning_curve(rows: Mapping[int, Mapping[str, float]], metric: str, best_step: int, path: Path) -> None:
+    """Loss of training and validation, and beside it the objective, over optimizer steps.
+
+    Args:
+        rows: step -> logged values (``train/loss``, ``val/loss``, ``val/<metric>``).
+        best_step: where the weights that were kept come from.
+    """
+    figure, (left, right) = _subplots(2, (9.0, 3.4))
+    for axis, key, colour, label in (
+        (left, "train/loss", _BLUE, "training"),
+        (left, "val/loss", _ORANGE, "validation"),
+        (right, f"val/{metric}", _GREEN, "validation"),
+    ):
+        points = [(step, row[key]) for step, row in sorted(rows.items()) if key in row]
+        if points:
+            steps, values = zip(*points, strict=True)
+            marker = "o" if len(points) <= 20 else None
+            axis.plot(steps, values, color=colour, label=label, marker=marker, markersize=4, linewidth=1.6)
+    for axis, title in ((left, "loss"), (right, metric)):
+        axis.axvline(best_step, color="0.6", linestyle=":", linewidth=1, label="weights kept")
+        axis.set_xlabel("optimizer step")
+        axis.set_title(title)
+        axis.grid(alpha=0.25)
+        axis.legend(frameon=False)
+    _save(figure, path)
+
+
+def confusion_matrix(labels: Sequence[str], counts: Sequence[Sequence[int]], path: Path) -> None:
+    """Gold labels down, predicted ones across; colour is the share of a gold label's words, the number their count."""
+    import numpy as np
+
+    table = np.asarray(counts, dtype=float)
+    totals = table.sum(axis=1, keepdims=True)
+    shares = np.divide(table, totals, out=np.zeros_like(table), where=totals > 0)
+    side = max(4.0, 0.55 * len(labels) + 1.8)
+    figure, (axis,) = _subplots(1, (side, side))
+    axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    axis.set_xticks(range(len(labels)), labels, rotation=60, ha="right", rotation_mode="anchor")
+    axis.set_yticks(range(len(labels)), labels)
+    axis.set_xlabel("predicted")
+    axis.set_ylabel("gold")
+    if len(labels) <= 30:
+        for (i, j), count in np.ndenumerate(table):
+            if count:
+                colour = "white" if shares[i, j] > 0.55 else "0.15"
+                axis.text(j, i, f"{int(count)}", ha="center", va="center", fontsize=7, color=colour)
+    _save(figure, path)
+
+
+def _subplots(count: int, size: tuple[float, float]) -> tuple[Any, Sequence[Any]]:
+    """A figure without pyplot, which would ask for a screen and keep every figure alive."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, [figure.add_subplot(1, count, i + 1) for i in range(count)]
+
+
+def _save(figure: Any, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=150)

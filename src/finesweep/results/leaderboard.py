@@ -1,0 +1,128 @@
+"""The leaderboard of a sweep: a row for each configuration, the mean and spread over its seeds, best first."""
+
+import csv
+import io
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from finesweep.results.record import RunRecord, write_atomically
+from finesweep.results.tables import cell_text, markdown_table
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One configuration with all its seeds.
+
+    Attributes:
+        settings: the keys that vary within the sweep, but for the seed.
+        records: of its runs that ended well.
+        failed: how many runs did not.
+    """
+
+    settings: dict[str, str]
+    records: list[RunRecord]
+    failed: int
+
+
+def entries(records: Sequence[RunRecord]) -> list[Entry]:
+    """Group runs that differ in nothing but the seed, best mean objective on validation first."""
+    overrides = [dict(_split(text) for text in record.overrides) for record in records]
+    keys = list(dict.fromkeys(key for each in overrides for key in each))
+    varying = [key for key in keys if key != "seed" and len({each.get(key) for each in overrides}) > 1]
+    groups: dict[tuple[str, ...], list[RunRecord]] = {}
+    for record, each in zip(records, overrides, strict=True):
+        groups.setdefault(tuple(each.get(key, "") for key in varying), []).append(record)
+    found = []
+    for settings, members in groups.items():
+        good = [record for record in members if record.status == "ok"]
+        found.append(Entry(dict(zip(varying, settings, strict=True)), good, len(members) - len(good)))
+    return sorted(found, key=_order)
+
+
+def write_leaderboard(records: Sequence[RunRecord], folder: Path) -> str:
+    """Write ``leaderboard.csv`` and ``leaderboard.md``; the table as text for a terminal.
+
+    Columns: rank, the keys that vary, n (seeds), failed, mean and standard deviation of the objective over seeds on
+    validation, and on test for the chosen configuration alone (test is never sorted by), trainable parameters and
+    mean seconds of training.
+    """
+    header, rows = table(entries(records))
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows([["" if cell is None else cell for cell in row] for row in rows])
+    write_atomically(folder / "leaderboard.csv", stream.getvalue())
+    shown = [["" if cell is None else cell for cell in row] for row in rows]
+    write_atomically(folder / "leaderboard.md", f"# Leaderboard\n\n{markdown_table(header, shown)}\n\n{_NOTE}\n")
+    return _terminal(header, rows)
+
+
+_NOTE = (
+    "Mean and standard deviation over seeds; ranked by validation. Test is shown for the chosen configuration alone: "
+    "to choose by it would be to tune on it."
+)
+
+
+def table(found: Sequence[Entry]) -> tuple[list[str], list[list[Any]]]:
+    """Header and rows of the leaderboard."""
+    metric = next((r.objective["metric"] for e in found for r in e.records), "objective")
+    settings = list(found[0].settings) if found else []
+    header = [
+        "rank", *settings, "n", "failed",
+        f"val_{metric}_mean", f"val_{metric}_std", f"test_{metric}_mean", f"test_{metric}_std",
+        "trainable_parameters", "train_seconds",
+    ]  # fmt: skip
+    rows: list[list[Any]] = []
+    for rank, entry in enumerate(found, 1):
+        validation = _mean_and_deviation(entry, "validation", metric)
+        test = _mean_and_deviation(entry, "test", metric) if rank == 1 else (None, None)
+        first = entry.records[0] if entry.records else None
+        seconds = statistics.mean(r.timing["train_seconds"] for r in entry.records) if entry.records else None
+        rows.append(
+            [
+                rank if entry.records else None, *entry.settings.values(), len(entry.records), entry.failed,
+                *validation, *test,
+                first.parameters["trainable"] if first else None, round(seconds, 1) if seconds is not None else None,
+            ]
+        )  # fmt: skip
+    return header, rows
+
+
+def _mean_and_deviation(entry: Entry, split: str, metric: str) -> tuple[float | None, float | None]:
+    values = [r.metrics[split][metric] for r in entry.records if split in r.metrics]
+    if not values:
+        return None, None
+    return round(statistics.mean(values), 6), round(statistics.stdev(values), 6) if len(values) > 1 else None
+
+
+def _order(entry: Entry) -> tuple[bool, float]:
+    if not entry.records:
+        return True, 0.0
+    mean = statistics.mean(record.objective["value"] for record in entry.records)
+    return False, -mean if entry.records[0].objective["direction"] == "maximize" else mean
+
+
+def _split(override: str) -> tuple[str, str]:
+    key, _, value = override.partition("=")
+    return key, value
+
+
+def _terminal(header: list[str], rows: list[list[Any]]) -> str:
+    from rich.console import Console
+    from rich.table import Table
+
+    shown = Table(title="Leaderboard", title_justify="left", caption=_NOTE, caption_justify="left")
+    numeric = [
+        all(cell is None or isinstance(cell, int | float) for cell in column) for column in zip(*rows, strict=True)
+    ]
+    for name, right in zip(header, numeric, strict=True):
+        shown.add_column(name.replace("_", " "), justify="right" if right else "left")
+    for row in rows:
+        shown.add_row(*(f"{cell:,}" if isinstance(cell, int) else cell_text(cell) for cell in row))
+    console = Console(width=140)
+    with console.capture() as capture:
+        console.print(shown)
+    return capture.get().rstrip()

@@ -1,0 +1,128 @@
+"""The record of a run: written when it starts, when it ends well, and when it does not. Everything else mirrors it."""
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, fields
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from finesweep.config.errors import UserError
+
+FILE = "record.json"
+FORMAT = 1
+Status = Literal["running", "ok", "failed", "interrupted"]
+
+
+@dataclass
+class RunRecord:
+    """What a run was and what came of it.
+
+    Attributes:
+        folder: where the run lies; not written, since folders move.
+        status: ``running``, ``ok``, ``failed`` (``error`` holds the traceback) or ``interrupted``.
+        config_hash: of the resolved configuration, see :func:`finesweep.config.identity.config_hash`.
+        overrides: what was changed on the command line, without a sweep's other jobs.
+        data: for each split its rows, their fingerprint and where they came from.
+        labels: in the order of the model's outputs.
+        parameters: ``total`` and ``trainable``.
+        objective: ``metric``, ``direction``, and the best ``value`` with its ``epoch`` and ``step``.
+        metrics: ``before`` (the untrained model), ``validation`` and ``test`` (the best one), each by name.
+        timing: ``train_seconds`` (optimisation alone), ``samples_per_second``, ``tokens_per_second``, …
+        notes: what the data reader decided that the user should know.
+    """
+
+    folder: Path
+    name: str
+    seed: int
+    config_hash: str
+    command: str
+    overrides: list[str]
+    status: Status = "running"
+    format: int = FORMAT
+    started: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+    finished: str | None = None
+    git: dict[str, Any] = field(default_factory=dict)
+    environment: dict[str, Any] = field(default_factory=dict)
+    data: dict[str, dict[str, Any]] = field(default_factory=dict)
+    model: dict[str, Any] = field(default_factory=dict)
+    labels: list[str] = field(default_factory=list)
+    parameters: dict[str, int] = field(default_factory=dict)
+    objective: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, dict[str, float]] = field(default_factory=dict)
+    timing: dict[str, float] = field(default_factory=dict)
+    peak_memory_bytes: int | None = None
+    notes: list[str] = field(default_factory=list)
+    error: str | None = None
+
+    def write(self) -> None:
+        """Write ``record.json`` into the folder, atomically."""
+        values = {key: value for key, value in asdict(self).items() if key != "folder"}
+        write_atomically(self.folder / FILE, json.dumps(values, indent=2, ensure_ascii=False) + "\n")
+
+    def end(self, status: Status, error: str | None = None) -> None:
+        """Write the record with its final status."""
+        self.status, self.error = status, error
+        self.finished = datetime.now(UTC).isoformat(timespec="seconds")
+        self.write()
+
+    @classmethod
+    def read(cls, folder: str | Path) -> "RunRecord":
+        """The record in a folder.
+
+        Raises:
+            UserError: there is none, or it cannot be read.
+        """
+        file = Path(folder) / FILE
+        try:
+            values = json.loads(file.read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise UserError("this is no run, it has no record.json", where=str(folder)) from error
+        except (OSError, json.JSONDecodeError) as error:
+            raise UserError(f"the record cannot be read: {error}", where=str(file)) from error
+        known = {f.name for f in fields(cls)}
+        return cls(folder=Path(folder), **{key: value for key, value in values.items() if key in known})
+
+
+def find_run(text: str, root: Path = Path("outputs")) -> Path:
+    """The run folder that ``text`` names: a path, or a unique part of the path of a run below ``root``.
+
+    Raises:
+        UserError: no run, or several.
+    """
+    given = Path(text).expanduser()
+    if (given / FILE).is_file():
+        return given
+    if given.name == FILE and given.is_file():
+        return given.parent
+    runs = sorted(file.parent for file in root.glob(f"**/{FILE}"))
+    found = [run for run in runs if text in str(run)]
+    if len(found) == 1:
+        return found[0]
+    if given.is_dir():
+        raise UserError("this folder is no run, it has no record.json", where=text, remedy="name the folder of one run")
+    if not found:
+        raise UserError(f"there is no run '{text}' below {root}/", remedy="name a run folder, or a part of its name")
+    listed = "\n     ".join(str(run) for run in found[:8])
+    raise UserError(f"'{text}' fits {len(found)} runs:\n     {listed}", remedy="name a longer part")
+
+
+def prediction_lines(rows: Sequence[dict[str, Any]], predictions: Sequence[dict[str, Any]]) -> str:
+    """Each row with its prediction beside it; keys that the row has too get ``predicted_`` before them."""
+    lines = []
+    for row, prediction in zip(rows, predictions, strict=True):
+        named = {(f"predicted_{key}" if key in row else key): value for key, value in prediction.items()}
+        lines.append(json.dumps({**row, **named}, ensure_ascii=False) + "\n")
+    return "".join(lines)
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a file so that whoever looks sees the old content or the new, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with temporary.open("w", encoding="utf-8") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+    temporary.replace(path)

@@ -1,0 +1,87 @@
+"""``report.md``: what a run was, what fine-tuning gained, its tables and pictures; and the card of its model."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from finesweep.results.figures import confusion_matrix, learning_curve
+from finesweep.results.record import RunRecord, write_atomically
+from finesweep.results.tables import Scores, markdown_table
+
+
+def write_report(record: RunRecord, scores: Mapping[str, Scores], curves: Mapping[int, Mapping[str, float]]) -> None:
+    """Write ``report.md`` and its figures.
+
+    Args:
+        record: with metrics, timing and parameters.
+        scores: of each split that was scored, with their tables.
+        curves: step -> logged values.
+    """
+    metric = record.objective["metric"]
+    learning_curve(curves, metric, record.objective["step"], record.folder / "figures" / "learning_curve.png")
+    parts = [f"# {record.name}, seed {record.seed}\n", _summary(record), _gain(record)]
+    parts.append("## Learning curve\n\n![Loss and objective over optimizer steps](figures/learning_curve.png)\n")
+    for split, scored in scores.items():
+        parts.append(f"## Scores on {split}\n")
+        parts += [table.markdown() for table in scored.tables]
+        if scored.confusion_labels:
+            name = f"confusion_{split}.png"
+            confusion_matrix(scored.confusion_labels, scored.confusion_counts, record.folder / "figures" / name)
+            parts.append(f"### Confusion\n\n![Gold labels down, predicted ones across](figures/{name})\n")
+    if record.notes:
+        parts.append("## Notes on the data\n\n" + "\n".join(f"- {note}" for note in record.notes) + "\n")
+    write_atomically(record.folder / "report.md", "\n".join(parts))
+
+
+def _summary(record: RunRecord) -> str:
+    parameters, timing = record.parameters, record.timing
+    share = 100 * parameters["trainable"] / max(1, parameters["total"])
+    rows = ", ".join(f"{split} {data['rows']:,}" for split, data in record.data.items())
+    memory = f"{record.peak_memory_bytes / 2**20:,.0f} MiB" if record.peak_memory_bytes is not None else "unknown"
+    facts = [
+        ["command", f"`{record.command}`" if record.command else "from Python"],
+        ["configuration", f"[config.yaml](config.yaml), hash `{record.config_hash[:12]}`"],
+        ["rows", rows],
+        ["labels", str(len(record.labels))],
+        ["trainable parameters", f"{parameters['trainable']:,} of {parameters['total']:,} ({share:.1f} %)"],
+        ["weights kept", f"of epoch {record.objective['epoch']}, step {record.objective['step']}"],
+        ["training", f"{timing['train_seconds']:.1f} s, {timing['samples_per_second']:.1f} rows a second"],
+        ["padding", f"{100 * timing['padding_fraction']:.1f} % of the positions in training batches"],
+        ["peak memory", memory],
+    ]
+    return markdown_table(["", ""], facts) + "\n"
+
+
+def _gain(record: RunRecord) -> str:
+    """The untrained model beside the trained one: what fine-tuning gained."""
+    columns = ["before", *(split for split in ("validation", "test") if split in record.metrics)]
+    names = list(record.metrics["validation"])
+    rows = [[name, *(record.metrics[column].get(name) for column in columns)] for name in names]
+    header = ["metric", "validation, untrained", *(f"{column}, fine-tuned" for column in columns[1:])]
+    return "## What fine-tuning gained\n\n" + markdown_table(header, rows) + "\n"
+
+
+def model_card(record: RunRecord, values: dict[str, Any], auto_class: str, pipeline: str) -> str:
+    """``README.md`` of the model folder: where it comes from, how good it is, how to load it."""
+    base, strategy, data = values["model"]["name_or_path"], values["finetune_strategy"]["name"], values["data"]["name"]
+    scored = [split for split in ("validation", "test") if split in record.metrics]
+    names = list(record.metrics["validation"])
+    rows = [[name, *(record.metrics[split].get(name) for split in scored)] for name in names]
+    use = f'pipeline("{pipeline}", model="path/to/this/folder")("…")' if pipeline else ""
+    tag = f"pipeline_tag: {pipeline}\n" if pipeline else ""
+    hub = f"base_model: {base}\n" if values["model"]["pretrained"] and "/" in base and not base.startswith("/") else ""
+    lines = [
+        f"---\nlibrary_name: transformers\n{tag}{hub}tags: [finesweep]\n---\n",
+        f"# {record.name}\n",
+        f"`{base}` fine-tuned on `{data}` ({strategy}, seed {record.seed}) with finesweep; configuration hash "
+        f"`{record.config_hash[:12]}`.\n",
+        f"Labels: {', '.join(record.labels)}.\n",
+        markdown_table(["metric", *scored], rows) + "\n",
+        "```python\nfrom transformers import " + (f"pipeline\n\n{use}" if use else auto_class) + "\n```\n",
+    ]
+    if (record.folder / "model" / "adapter").is_dir():
+        lines.append(
+            "`adapter/` holds the same fine-tuning as a small adapter to be put on the base model with peft: "
+            f'`AutoPeftModel{auto_class.removeprefix("AutoModel")}.from_pretrained("…/adapter", '
+            f"num_labels={len(record.labels)})`.\n"
+        )
+    return "\n".join(lines)

@@ -1,0 +1,47 @@
+"""What scoring yields: metrics by name, tables to read, a confusion matrix to draw."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class ReportTable:
+    """A table of the report: a title, what it means, a header and rows of text or numbers."""
+
+    title: str
+    note: str
+    header: list[str]
+    rows: list[list[Any]]
+
+    def markdown(self) -> str:
+        """The table under its title, as Markdown."""
+        return f"### {self.title}\n\n{self.note}\n\n{markdown_table(self.header, self.rows)}\n"
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Metrics by name, tables to read, and optionally a confusion matrix ``counts[gold][predicted]`` to draw."""
+
+    metrics: dict[str, float]
+    tables: list[ReportTable] = field(default_factory=list)
+    confusion_labels: list[str] = field(default_factory=list)
+    confusion_counts: list[list[int]] = field(default_factory=list)
+
+
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """A Markdown table: text to the left, numbers to the right, floats with four digits."""
+    number = [bool(rows) and all(isinstance(row[i], int | float) for row in rows) for i in range(len(header))]
+    lines = [
+        "| " + " | ".join(header) + " |",
+        "|" + "|".join(" ---: " if right else " --- " for right in number) + "|",
+    ]
+    lines += ["| " + " | ".join(cell_text(cell) for cell in row) + " |" for row in rows]
+    return "\n".join(lines)
+
+
+def cell_text(cell: Any) -> str:
+    """A cell as text: floats with four digits, nothing for None, a pipe escaped."""
+    if cell is None:
+        return ""
+    return f"{cell:.4f}" if isinstance(cell, float) else str(cell).replace("|", "\\|")

@@ -1,0 +1,24 @@
+"""Partial fine-tuning: the last layers and the head train, what lies below is frozen."""
+
+from typing import TYPE_CHECKING
+
+from finesweep.config.fields import NonNegativeInt, component
+from finesweep.strategies.base import Strategy, head_parameters, top_layer_parameters
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@component
+class TopLayers(Strategy):
+    """Train the top of the encoder.
+
+    Attributes:
+        layers: how many layers train, counted from the top; 0 is the same as frozen.
+    """
+
+    layers: NonNegativeInt
+
+    def trainable(self, model: "nn.Module", epoch: int) -> dict[str, float]:
+        del epoch
+        return dict.fromkeys([*top_layer_parameters(model, self.layers), *head_parameters(model)], 1.0)

@@ -1,0 +1,72 @@
+"""Scores of predicted tags: entities as conlleval counts them, and the token-level table of the tutorials."""
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from seqeval.metrics import classification_report
+from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_fscore_support
+
+from finesweep.results.tables import ReportTable, Scores
+
+_COLUMNS = ["precision", "recall", "f1", "support"]
+
+
+def score_tags(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> Scores:
+    """Entity-level and token-level scores over sentences in IOB2.
+
+    Args:
+        gold, predicted: one list of tags per sentence, of equal lengths; every gold word counts exactly once.
+
+    Returns:
+        ``precision``, ``recall``, ``f1``: micro average over entities (seqeval's default mode, which agrees with
+        conlleval); ``token_accuracy`` and ``token_macro_f1`` over single tags, O included.
+    """
+    gold, predicted = [list(tags) for tags in gold], [list(tags) for tags in predicted]
+    with warnings.catch_warnings():
+        # No predicted entity at all is a score of zero, which needs no warning.
+        warnings.simplefilter("ignore")
+        any_entity = any(tag != "O" for tags in (*gold, *predicted) for tag in tags)
+        by_type = classification_report(gold, predicted, output_dict=True, zero_division=0) if any_entity else {}
+    micro = by_type.get("micro avg", {"precision": 0.0, "recall": 0.0, "f1-score": 0.0})
+    flat_gold = [tag for tags in gold for tag in tags]
+    flat_predicted = [tag for tags in predicted for tag in tags]
+    tags = sorted(set(flat_gold) | set(flat_predicted), key=lambda tag: (tag == "O", tag))
+    per_tag = np.array(
+        precision_recall_fscore_support(flat_gold, flat_predicted, labels=tags, average=None, zero_division=0)
+    )
+    tokens = _token_table(flat_gold, flat_predicted, tags, per_tag)
+    metrics = {
+        "precision": float(micro["precision"]),
+        "recall": float(micro["recall"]),
+        "f1": float(micro["f1-score"]),
+        "token_accuracy": float(accuracy_score(flat_gold, flat_predicted)),
+        "token_macro_f1": float(per_tag[2].mean()),
+    }
+    counts = confusion_matrix(flat_gold, flat_predicted, labels=tags).tolist()
+    return Scores(metrics, [_entity_table(by_type), tokens], tags, counts)
+
+
+def _entity_table(by_type: dict[str, dict[str, float]]) -> ReportTable:
+    rows = [
+        [name, *(round(float(scores[key]), 4) for key in ("precision", "recall", "f1-score")), int(scores["support"])]
+        for name, scores in by_type.items()
+    ]
+    note = "An entity counts as found only if its first word, its last word and its type are all right (seqeval)."
+    return ReportTable("Entities", note, ["type", *_COLUMNS], rows)
+
+
+def _token_table(gold: list[str], predicted: list[str], tags: list[str], per_tag: np.ndarray) -> ReportTable:
+    """Each tag on its own, then micro, macro and weighted average, O included: the shape that tutorials print."""
+    rows: list[list[Any]] = [
+        [tag, *(round(float(value), 4) for value in per_tag[:3, i]), int(per_tag[3, i])] for i, tag in enumerate(tags)
+    ]
+    for average in ("micro", "macro", "weighted"):
+        values = precision_recall_fscore_support(gold, predicted, labels=tags, average=average, zero_division=0)[:3]
+        rows.append([f"{average} avg", *(round(float(value), 4) for value in values), len(gold)])
+    note = (
+        "Every word's tag on its own, O included. These figures are higher than entity scores and cannot be "
+        "compared with published F1."
+    )
+    return ReportTable("Tokens", note, ["tag", *_COLUMNS], rows)

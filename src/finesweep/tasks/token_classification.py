@@ -1,0 +1,241 @@
+"""Token classification: a tag for every word of a sentence; named entities are its best-known case."""
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from finesweep.config.errors import UserError
+from finesweep.config.fields import NonNegativeInt, Probability, component
+from finesweep.data.sources import TAG_COLUMNS, TOKEN_COLUMNS, DataSource
+from finesweep.data.table import Table
+from finesweep.results.tables import Scores
+from finesweep.tasks.base import Examples, Feature, Row, Task
+from finesweep.tasks.tag_rows import rename, tags_of, tokens_of
+from finesweep.tasks.tags import entities, label_set, to_iob2
+from finesweep.tasks.windows import windows
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedTokenizerBase
+
+_IGNORED = -100
+#: Words with inner points and hyphens in one piece, a clitic ('s) and every other mark on its own, as in CoNLL-2003.
+_WORD = re.compile(r"\w+(?:[-.,:/@&]\w+)*|['’]\w+|[^\w\s]")
+
+
+@component
+class TokenClassification(Task):
+    """One tag per word, predicted on its first sub-word.
+
+    A sentence longer than ``max_length`` becomes overlapping windows and every word is scored once, in the window
+    that shows most of its context. A word that the tokenizer has no sub-word for is predicted ``O``.
+
+    Attributes:
+        label_smoothing: probability mass that training spreads over all tags (Szegedy et al. 2016).
+        window_overlap: sub-words that neighbouring windows of a long sentence share.
+    """
+
+    label_smoothing: Probability
+    window_overlap: NonNegativeInt
+
+    metric_names: ClassVar[tuple[str, ...]] = (
+        "loss", "f1", "precision", "recall", "token_accuracy", "token_macro_f1",
+    )  # fmt: skip
+    auto_class: ClassVar[str] = "AutoModelForTokenClassification"
+    pipeline: ClassVar[str] = "token-classification"
+    peft_type: ClassVar[str] = "TOKEN_CLS"
+
+    def read(self, tables: Mapping[str, Table], source: DataSource, labels: Sequence[str] | None = None) -> Examples:
+        notes: list[str] = []
+        splits = {}
+        for split, table in tables.items():
+            rows = self._rows(table, source)
+            converted = to_iob2([row["tags"] for row in rows])
+            for row, tags in zip(rows, converted.tags, strict=True):
+                row["tags"] = tags
+            notes += table.notes
+            if converted.scheme != "IOB2":
+                notes.append(f"{table.path}: tags recognised as {converted.scheme} and turned into IOB2")
+            if converted.stray:
+                notes.append(f"{table.path}: {converted.stray} entities begin with I- instead of B-, read as B-")
+            if converted.bare:
+                notes.append(f"{table.path}: {converted.bare} tags have no prefix as the others do, read as I-")
+            splits[split] = rows
+        notes += rename(splits, source.label_map, every_key=labels is None)
+        known = list(labels) if labels is not None else _labels_of(splits["train"], tables["train"].path)
+        # An I-X may have its place in the head through B-X, and yet be new.
+        seen = set(known) if labels is not None else {tag for row in splits["train"] for tag in row["tags"]}
+        for split, rows in splits.items():
+            unseen = Counter(tag for row in rows for tag in row["tags"] if tag not in seen)
+            if unseen:
+                listed = ", ".join(f"{tag} ({count})" for tag, count in sorted(unseen.items()))
+                notes.append(f"{tables[split].path}: tags that training has not seen and no model can learn: {listed}")
+        return Examples(splits, known, list(dict.fromkeys(notes)))
+
+    def _rows(self, table: Table, source: DataSource) -> list[Row]:
+        numbered = all(isinstance(column, int) for column in table.columns)
+        token_column = table.column(source.token_column, [0] if numbered else TOKEN_COLUMNS)
+        tag_column = table.column(source.tag_column, [-1] if numbered else TAG_COLUMNS)
+        if token_column == tag_column:
+            raise UserError(
+                f"tokens and tags would both come from column {table.columns[token_column]}",
+                where=table.path,
+                remedy="set data.token_column and data.tag_column",
+            )
+        rows: list[Row] = []
+        for index, cells in enumerate(table.rows):
+            where = table.where(index)
+            tokens, tags = tokens_of(cells[token_column], where), tags_of(cells[tag_column], source.label_names, where)
+            if len(tokens) != len(tags):
+                raise UserError(f"{len(tokens)} tokens but {len(tags)} tags", where=where)
+            rows.append({"tokens": tokens, "tags": tags})
+        return rows
+
+    def encode(
+        self, rows: Sequence[Row], labels: Sequence[str], tokenizer: "PreTrainedTokenizerBase", max_length: int
+    ) -> list[Feature]:
+        ids = {label: index for index, label in enumerate(labels)}
+        before, after = special_ids(tokenizer)
+        capacity = max_length - len(before) - len(after)
+        words = [row["tokens"] for row in rows]
+        encodings = tokenizer(words, is_split_into_words=True, add_special_tokens=False).encodings if words else []
+        features = []
+        for index, (row, encoding) in enumerate(zip(rows, encodings, strict=True)):
+            first, pieces = _pieces(encoding.word_ids, len(row["tokens"]))
+            tags = row.get("tags")
+            for window in windows(pieces, capacity, min(self.window_overlap, capacity // 2)):
+                start = first[window.start]
+                body = encoding.ids[start : start + min(capacity, sum(pieces[window.start : window.end]))]
+                owned = [w for w in range(window.own_start, window.own_end) if pieces[w]]
+                extra = {
+                    "words": owned,
+                    "positions": [len(before) + first[w] - start for w in owned],
+                    "labels": [ids.get(tags[w], _IGNORED) for w in owned] if tags else [_IGNORED] * len(owned),
+                }
+                features.append(Feature(index, [*before, *body, *after], extra))
+        return features
+
+    def collate(self, features: Sequence[Feature], pad_token_id: int) -> dict[str, "torch.Tensor"]:
+        """Adds ``positions`` and ``labels`` (batch, words): where the owned words' first sub-words stand, and their
+        tags; padding and unknown tags are -100 in ``labels``, padding is 0 in ``positions``."""
+        ids = padded([feature.input_ids for feature in features], pad_token_id)
+        mask = padded([[1] * len(feature) for feature in features], 0)
+        positions = padded([feature.extra["positions"] for feature in features], 0)
+        labels = padded([feature.extra["labels"] for feature in features], _IGNORED)
+        return {"input_ids": ids, "attention_mask": mask, "positions": positions, "labels": labels}
+
+    def weight(self, feature: Feature) -> int:
+        return sum(label != _IGNORED for label in feature.extra["labels"])
+
+    def loss(
+        self, logits: "torch.Tensor", batch: Mapping[str, "torch.Tensor"], *, smooth: bool
+    ) -> tuple["torch.Tensor", "torch.Tensor"]:
+        from torch.nn.functional import cross_entropy
+
+        scored = _at_words(logits, batch["positions"]).float()  # (batch, words, labels)
+        losses = cross_entropy(
+            scored.transpose(1, 2),
+            batch["labels"],
+            reduction="none",
+            ignore_index=_IGNORED,
+            label_smoothing=self.label_smoothing if smooth else 0.0,
+        )
+        return losses.sum(1), (batch["labels"] != _IGNORED).sum(1)
+
+    def predict(self, logits: "torch.Tensor", batch: Mapping[str, "torch.Tensor"]) -> list[Any]:
+        """Per row a pair of arrays (words,): label ids and their probabilities; padding words are at the end."""
+        best = _at_words(logits, batch["positions"]).float().softmax(-1).max(-1)
+        return list(zip(best.indices.cpu().numpy(), best.values.cpu().numpy(), strict=True))
+
+    def decode(
+        self, rows: Sequence[Row], features: Sequence[Feature], raw: Sequence[Any], labels: Sequence[str]
+    ) -> list[Row]:
+        """``{"tags": [...], "scores": [...]}`` per row; a word without a sub-word is ``O`` with probability 1."""
+        out: list[Row] = [{"tags": ["O"] * len(row["tokens"]), "scores": [1.0] * len(row["tokens"])} for row in rows]
+        for feature, (ids, scores) in zip(features, raw, strict=True):
+            for word, label, score in zip(feature.extra["words"], ids, scores, strict=False):
+                out[feature.row]["tags"][word] = labels[label]
+                out[feature.row]["scores"][word] = round(float(score), 4)
+        return out
+
+    def score(self, rows: Sequence[Row], predictions: Sequence[Row]) -> Scores:
+        from finesweep.tasks.tag_scores import score_tags
+
+        return score_tags([row["tags"] for row in rows], [row["tags"] for row in predictions])
+
+    def row_from_text(self, text: str) -> Row:
+        """``{"tokens", "text", "spans"}``: words and punctuation marks, with where each stands in the text."""
+        found = list(_WORD.finditer(text))
+        return {"tokens": [m.group() for m in found], "text": text, "spans": [m.span() for m in found]}
+
+    def readable(self, row: Row, prediction: Row) -> dict[str, Any]:
+        """``{"text", "entities"}``; an entity has type, text, character offsets (end exclusive) and score, which is the
+        mean probability of its words' tags. Rows of tokens are joined by blanks."""
+        text, spans = row.get("text"), row.get("spans")
+        if text is None or spans is None:
+            text, spans = " ".join(row["tokens"]), _spans(row["tokens"])
+        found = []
+        for entity in entities(prediction["tags"]):
+            start, end = spans[entity.start][0], spans[entity.end - 1][1]
+            scores = prediction["scores"][entity.start : entity.end]
+            score = round(sum(scores) / len(scores), 4)
+            found.append({"type": entity.type, "text": text[start:end], "start": start, "end": end, "score": score})
+        return {"text": text, "entities": found}
+
+    def columns(self, row: Row, prediction: Row) -> str:
+        """``token<TAB>tag`` lines, and an empty one behind them."""
+        pairs = zip(row["tokens"], prediction["tags"], strict=True)
+        return "".join(f"{token}\t{tag}\n" for token, tag in pairs)
+
+
+def _spans(tokens: Sequence[str]) -> list[tuple[int, int]]:
+    """Where tokens stand in the text that joining them by blanks gives."""
+    spans, start = [], 0
+    for token in tokens:
+        spans.append((start, start + len(token)))
+        start += len(token) + 1
+    return spans
+
+
+def _labels_of(train: Sequence[Row], path: str) -> list[str]:
+    labels = label_set(row["tags"] for row in train)
+    if labels == ["O"]:
+        raise UserError(
+            "the training data has no entity, every tag is O",
+            where=path,
+            remedy="check data.tag_column: it counts from 0, and -1 is the last column",
+        )
+    return labels
+
+
+def special_ids(tokenizer: "PreTrainedTokenizerBase") -> tuple[list[int], list[int]]:
+    """The ids that a tokenizer puts before and after a text."""
+    bare = tokenizer("a", add_special_tokens=False)["input_ids"]
+    full = tokenizer("a", add_special_tokens=True)["input_ids"]
+    start = next(i for i in range(len(full)) if full[i : i + len(bare)] == bare)
+    return list(full[:start]), list(full[start + len(bare) :])
+
+
+def padded(sequences: Sequence[Sequence[int]], value: int) -> "torch.Tensor":
+    """Sequences of integers as one tensor (batch, longest), filled up with ``value``."""
+    import torch
+
+    longest = max(map(len, sequences))
+    lists = [[*sequence, *([value] * (longest - len(sequence)))] for sequence in sequences]
+    return torch.tensor(lists, dtype=torch.long)
+
+
+def _at_words(logits: "torch.Tensor", positions: "torch.Tensor") -> "torch.Tensor":
+    """(batch, seq, labels) and (batch, words) to (batch, words, labels)."""
+    return logits.gather(1, positions.unsqueeze(-1).expand(-1, -1, logits.size(-1)))
+
+
+def _pieces(word_ids: Sequence[int | None], count: int) -> tuple[list[int], list[int]]:
+    """For each word the index of its first sub-word (and behind them the end), and the number of its sub-words."""
+    pieces = [0] * count
+    for word in word_ids:
+        if word is not None:
+            pieces[word] += 1
+    return list(accumulate(pieces, initial=0)), pieces

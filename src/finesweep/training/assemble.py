@@ -1,0 +1,138 @@
+"""From a checked configuration to the parts of a run: data read, model loaded, strategy applied, rows encoded."""
+
+import random
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from finesweep.config.errors import UserError
+from finesweep.config.instantiate import build
+from finesweep.config.schema import Objective
+from finesweep.data.fingerprint import fingerprint
+from finesweep.data.module import DataModule
+from finesweep.data.sources import DataSource
+from finesweep.models.pretrained import Loaded, PretrainedModel
+from finesweep.strategies.base import Strategy, freeze
+from finesweep.tasks.base import Examples, Task
+from finesweep.training.loggers import LoggerSettings
+from finesweep.training.module import FineTuner
+from finesweep.training.optimizers import OptimizerSettings
+from finesweep.training.schedules import Schedule
+from finesweep.training.settings import TrainerSettings
+
+
+@dataclass(frozen=True)
+class Components:
+    """One object for each group of a configuration, nothing loaded yet."""
+
+    data: DataSource
+    task: Task
+    model: PretrainedModel
+    strategy: Strategy
+    optimizer: OptimizerSettings
+    schedule: Schedule
+    trainer: TrainerSettings
+    logger: LoggerSettings
+    objective: Objective
+    seed: int
+
+    @classmethod
+    def of(cls, values: dict[str, Any]) -> "Components":
+        """Build every group of a checked configuration."""
+
+        def group(name: str) -> Any:
+            return build(values[name], values["extension_packages"])
+
+        return cls(
+            group("data"), group("task"), group("model"), group("finetune_strategy"), group("optimizer"),
+            group("scheduler"), group("trainer"), group("logger"), Objective(**values["objective"]), values["seed"],
+        )  # fmt: skip
+
+
+@dataclass
+class Assembled:
+    """What a training works with."""
+
+    examples: Examples
+    loaded: Loaded
+    tuner: FineTuner
+    data: DataModule
+
+    @property
+    def parameters(self) -> dict[str, int]:
+        """``total`` and ``trainable`` numbers of parameters; shared ones count once."""
+        every = list(self.tuner.model.parameters())
+        trainable = sum(p.numel() for p in every if p.requires_grad)
+        return {"total": sum(p.numel() for p in every), "trainable": trainable}
+
+
+def read_data(parts: Components, splits: tuple[str, ...] | None = None, labels: list[str] | None = None) -> Examples:
+    """The rows of the data source in the task's form; only some splits where they are named."""
+    tables = parts.data.load() if splits is None else parts.data.load(splits)
+    return parts.task.read(tables, parts.data, labels)
+
+
+def assemble(parts: Components) -> Assembled:
+    """Read, load, apply, encode. The generators are seeded first: the head's weights depend on the seed alone.
+
+    Raises:
+        UserError: data or model are not what the configuration says.
+    """
+    examples = read_data(parts)
+    seed_everything(parts.seed)
+    loaded = parts.model.load(parts.task, examples.labels, parts.data.max_length)
+    model = parts.strategy.apply(loaded.model, parts.task.peft_type)
+    return connect(parts, examples, loaded, model)
+
+
+def connect(parts: Components, examples: Examples, loaded: Loaded, model: nn.Module) -> Assembled:
+    """Encode the rows and put data, model and task together."""
+    task, source, trainer = parts.task, parts.data, parts.trainer
+    features = {
+        split: task.encode(rows, examples.labels, loaded.tokenizer, source.max_length)
+        for split, rows in examples.splits.items()
+    }
+    pad = loaded.tokenizer.pad_token_id
+    if pad is None:
+        raise UserError("the tokenizer has no padding token", where="model")
+    data = DataModule(
+        examples.splits,
+        features,
+        partial(task.collate, pad_token_id=pad),
+        task.weight,
+        batch_size=source.batch_size,
+        eval_batch_size=source.eval_batch_size,
+        accumulate=trainer.accumulate_grad_batches,
+        seed=parts.seed,
+        num_workers=source.num_workers,
+    )
+    steps = data.steps_per_epoch(trainer.devices) * trainer.max_epochs
+    tuner = FineTuner(
+        model,
+        task,
+        parts.strategy,
+        parts.optimizer,
+        parts.schedule,
+        labels=examples.labels,
+        total_steps=min(steps, trainer.max_steps) if trainer.max_steps is not None else steps,
+        epochs=trainer.max_epochs,
+        seed=parts.seed,
+    )
+    freeze(model, tuner.trainable())
+    return Assembled(examples, loaded, tuner, data)
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python's, NumPy's and torch's generators."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+
+
+def data_record(examples: Examples) -> dict[str, dict[str, Any]]:
+    """For each split the number of rows and their fingerprint."""
+    return {split: {"rows": len(rows), "fingerprint": fingerprint(rows)} for split, rows in examples.splits.items()}

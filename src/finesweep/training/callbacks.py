@@ -1,0 +1,139 @@
+"""What watches a training: choose the best weights, stop early, catch a loss that is not a number, keep time."""
+
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+
+from finesweep.config.errors import TrainingError
+from finesweep.config.schema import Objective
+from finesweep.training.checkpoint import save_weights
+from finesweep.training.module import FineTuner
+from finesweep.training.settings import EarlyStopping
+
+
+class Selection(pl.Callback):
+    """Keep the weights of the best validation, and stop when no better one has come for a while.
+
+    Args:
+        path: where the best trainable weights are written.
+    """
+
+    def __init__(self, objective: Objective, stopping: EarlyStopping, path: Path) -> None:
+        self.objective, self.stopping, self.path = objective, stopping, path
+        self.value: float | None = None
+        self.epoch = self.step = 0
+        self.waited = 0
+        self.last_step = -1
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.state.fn == "fit":
+            self.consider(trainer, pl_module)
+
+    def consider(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Take the validation that was just done into account."""
+        assert isinstance(pl_module, FineTuner)
+        assert pl_module.outcome is not None
+        value = pl_module.outcome.metrics[self.objective.metric]
+        self.last_step = trainer.global_step
+        if self._better(value, 0.0):
+            improved = self._better(value, self.stopping.min_delta)
+            self.value, self.epoch, self.step = value, trainer.current_epoch + 1, trainer.global_step
+            if trainer.is_global_zero:
+                save_weights(pl_module.model, pl_module.trainable(), self.path)
+        else:
+            improved = False
+        self.waited = 0 if improved else self.waited + 1
+        if self.stopping.patience is not None and self.waited >= self.stopping.patience:
+            trainer.should_stop = True
+
+    def _better(self, value: float, margin: float) -> bool:
+        if math.isnan(value):
+            return False
+        if self.value is None:
+            return True
+        gain = value - self.value if self.objective.direction == "maximize" else self.value - value
+        return gain > margin
+
+
+class Monitor(pl.Callback):
+    """Log the training loss and the learning rate, keep time, and stop at a loss that is not a number.
+
+    Nothing here waits for the device but every ``log_every_n_steps`` steps.
+    """
+
+    def __init__(self, log_every_n_steps: int) -> None:
+        self._every = log_every_n_steps
+        self.train_seconds = 0.0
+        self.tokens = self.positions = self.samples = 0
+        self.loss = math.nan
+        self._clock = 0.0
+        self._summed: list[torch.Tensor] = []
+        self._weights: list[torch.Tensor] = []
+        self._steps: list[int] = []
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._clock = time.perf_counter()
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._pause(trainer)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._clock = time.perf_counter()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._pause(trainer)
+        self._log(trainer, pl_module)
+
+    def _pause(self, trainer: pl.Trainer) -> None:
+        if trainer.state.fn == "fit":
+            now = time.perf_counter()
+            self.train_seconds += now - self._clock
+            self._clock = now
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self.tokens += batch["tokens"]
+        self.positions += batch["input_ids"].numel()
+        self.samples += batch["input_ids"].size(0)
+        self._summed.append(outputs["summed"])
+        self._weights.append(outputs["weight"])
+        self._steps.append(trainer.global_step)
+        if trainer.global_step % self._every == 0:
+            self._log(trainer, pl_module)
+
+    def _log(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Look at the losses since the last time."""
+        assert isinstance(pl_module, FineTuner)
+        if not self._summed:
+            return
+        summed, weights = torch.stack(self._summed).float(), torch.stack(self._weights).float()
+        step = trainer.global_step
+        finite = summed.isfinite()
+        if not bool(finite.all()):
+            bad = self._steps[int((~finite).nonzero()[0])]
+            rate = pl_module.learning_rate(max(0, bad - 1))
+            raise TrainingError(
+                f"the loss is not a number at step {bad} (epoch {trainer.current_epoch + 1}); "
+                f"the last learning rate was {rate:.3g}",
+                where="training",
+                remedy="lower optimizer.lr, set trainer.gradient_clip_val, or use trainer.precision=32-true",
+            )
+        self.loss = float(summed.sum() / weights.sum().clamp(min=1))
+        self._summed, self._weights, self._steps = [], [], []
+        for logger in trainer.loggers:
+            logger.log_metrics({"train/loss": self.loss, "lr": pl_module.learning_rate(max(0, step - 1))}, step)
+
+    def timing(self) -> dict[str, float]:
+        """Seconds of optimisation (validation left out), speed, and the share of the batches that was padding."""
+        seconds = max(self.train_seconds, 1e-9)
+        return {
+            "train_seconds": round(self.train_seconds, 3),
+            "samples_per_second": round(self.samples / seconds, 2),
+            "tokens_per_second": round(self.tokens / seconds, 1),
+            "padding_fraction": round(1 - self.tokens / self.positions, 4) if self.positions else 0.0,
+        }

@@ -1,0 +1,153 @@
+"""The one LightningModule: it joins a model, a task and a strategy, and knows nothing of any particular one."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch import nn
+
+from finesweep.data.module import DataModule
+from finesweep.results.tables import Scores
+from finesweep.strategies.base import Strategy, freeze, set_modes
+from finesweep.tasks.base import Row, Task
+from finesweep.training.optimizers import OptimizerSettings, parameter_groups
+from finesweep.training.schedules import Schedule
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What scoring a split gave: metrics (with ``loss``), tables, and one prediction for each row."""
+
+    metrics: dict[str, float]
+    scores: Scores
+    predictions: list[Row]
+
+
+class FineTuner(pl.LightningModule):
+    """Train and score.
+
+    Args:
+        model: with the strategy applied.
+        labels: in the order of the model's outputs.
+        total_steps: optimizer steps of the whole training, which the schedule spans.
+        epochs: of the whole training; the optimizer holds from the start whatever trains in the last.
+        seed: the generators are seeded at every batch from (seed, epoch, batch), so no generator state need be kept.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        task: Task,
+        strategy: Strategy,
+        optimizer: OptimizerSettings,
+        schedule: Schedule,
+        *,
+        labels: list[str],
+        total_steps: int,
+        epochs: int,
+        seed: int,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.task, self.strategy = task, strategy
+        self.optimizer_settings, self.schedule = optimizer, schedule
+        self.labels, self.total_steps, self.epochs, self.seed = labels, total_steps, epochs, seed
+        self.outcome: Outcome | None = None
+        self.log_scores = True  # off when the best weights are scored once more, which is no point of the curve
+        self._raw: list[tuple[int, Any]] = []
+        self._loss = self._weight = torch.zeros(())
+
+    def trainable(self) -> dict[str, float]:
+        """All parameters that train at some time, with their factors."""
+        return self.strategy.trainable(self.model, self.epochs - 1)
+
+    def learning_rate(self, step: int) -> float:
+        """The learning rate (factor 1) at an optimizer step, counted from 0."""
+        return self.optimizer_settings.lr * self.schedule.factor(step, self.total_steps)
+
+    def configure_optimizers(self) -> Any:
+        groups = parameter_groups(self.model, self.trainable(), self.optimizer_settings)
+        optimizer = self.optimizer_settings.build(groups)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda s: self.schedule.factor(s, self.total_steps))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def forward(self, batch: Mapping[str, Any]) -> torch.Tensor:
+        """Logits of a batch."""
+        logits: torch.Tensor = self.model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
+        return logits
+
+    # --- training -----------------------------------------------------------------------------------------------
+
+    def on_train_epoch_start(self) -> None:
+        freeze(self.model, self.strategy.trainable(self.model, self.current_epoch))
+        set_modes(self.model)
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        seed_batch(self.seed, self.current_epoch, batch_idx, self.global_rank)
+
+    def training_step(self, batch: dict[str, Any], batch_idx: int) -> dict[str, torch.Tensor]:
+        losses, weights = self.task.loss(self(batch), batch, smooth=True)
+        total = losses.sum()
+        return {"loss": total * batch["scale"], "summed": total.detach(), "weight": weights.sum()}
+
+    # --- scoring ------------------------------------------------------------------------------------------------
+
+    def on_validation_epoch_start(self) -> None:
+        self._begin()
+
+    def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
+        self._collect(batch)
+
+    def on_validation_epoch_end(self) -> None:
+        self._end("validation", "val/")
+
+    def on_test_epoch_start(self) -> None:
+        self._begin()
+
+    def test_step(self, batch: dict[str, Any], batch_idx: int) -> None:
+        self._collect(batch)
+
+    def on_test_epoch_end(self) -> None:
+        self._end("test", "test/")
+
+    def _begin(self) -> None:
+        self._raw = []
+        self._loss = self._weight = torch.zeros((), device=self.device, dtype=torch.float64)
+
+    def _collect(self, batch: dict[str, Any]) -> None:
+        logits = self(batch)
+        losses, weights = self.task.loss(logits, batch, smooth=False)
+        self._loss = self._loss + losses.double().sum()
+        self._weight = self._weight + weights.sum()
+        self._raw += zip(batch["index"].tolist(), self.task.predict(logits, batch), strict=True)
+
+    def _end(self, split: str, prefix: str) -> None:
+        raw, loss, weight = self._gathered()
+        data: DataModule = self.trainer.datamodule  # type: ignore[attr-defined]
+        rows, features = data.rows[split], data.features[split]
+        by_feature = [prediction for _, prediction in sorted(raw, key=lambda pair: pair[0])]
+        predictions = self.task.decode(rows, features, by_feature, self.labels)
+        scores = self.task.score(rows, predictions)
+        metrics = {"loss": loss / max(weight, 1.0), **scores.metrics}
+        self.outcome = Outcome(metrics, scores, predictions)
+        if self.log_scores:
+            for logger in self.trainer.loggers:
+                logger.log_metrics({prefix + key: value for key, value in metrics.items()}, self.trainer.global_step)
+
+    def _gathered(self) -> tuple[list[tuple[int, Any]], float, float]:
+        """Raw predictions, loss and weight of all devices."""
+        mine = (self._raw, float(self._loss), float(self._weight))
+        if self.trainer.world_size == 1:
+            return mine
+        everyone: list[Any] = [None] * self.trainer.world_size
+        torch.distributed.all_gather_object(everyone, mine)
+        return list(chain(*(e[0] for e in everyone))), sum(e[1] for e in everyone), sum(e[2] for e in everyone)
+
+
+def seed_batch(seed: int, epoch: int, batch: int, rank: int) -> None:
+    """Seed torch's generators for one batch: what is random in it depends on nothing that ran before."""
+    torch.manual_seed(int(np.random.SeedSequence([seed, epoch, batch, rank]).generate_state(1, np.uint64)[0]))

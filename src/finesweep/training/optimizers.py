@@ -1,0 +1,93 @@
+"""Optimizers, and the groups of parameters that they work on: with and without decay, by learning-rate factor."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field
+
+from finesweep.config.fields import NonNegative, Positive, Probability, component
+
+if TYPE_CHECKING:
+    from torch import nn
+    from torch.optim import Optimizer
+
+
+@component
+class OptimizerSettings(ABC):
+    """What every optimizer has: a learning rate, and a decay of matrices that biases and norms are spared."""
+
+    lr: NonNegative
+    weight_decay: NonNegative
+
+    @abstractmethod
+    def build(self, groups: list[dict[str, Any]]) -> "Optimizer":
+        """The optimizer over groups from :func:`parameter_groups`."""
+
+
+@component
+class AdamW(OptimizerSettings):
+    """Adam with decoupled weight decay (Loshchilov and Hutter 2019, https://arxiv.org/abs/1711.05101)."""
+
+    betas: Annotated[list[Probability], Field(min_length=2, max_length=2)]
+    eps: Positive
+
+    def build(self, groups: list[dict[str, Any]]) -> "Optimizer":
+        import torch
+
+        betas = (self.betas[0], self.betas[1])
+        return _clippable(torch.optim.AdamW(groups, lr=self.lr, betas=betas, eps=self.eps, fused=True))
+
+
+@component
+class SGD(OptimizerSettings):
+    """Stochastic gradient descent with momentum, Nesterov's or the classical."""
+
+    momentum: Probability
+    nesterov: bool
+
+    def build(self, groups: list[dict[str, Any]]) -> "Optimizer":
+        import torch
+
+        nesterov = self.nesterov and self.momentum > 0
+        return _clippable(torch.optim.SGD(groups, lr=self.lr, momentum=self.momentum, nesterov=nesterov, fused=True))
+
+
+def _clippable(optimizer: "Optimizer") -> "Optimizer":
+    """A fused optimizer (one kernel for all parameters) whose gradients may be clipped in mixed precision.
+
+    It would offer to unscale 16-bit gradients itself, and Lightning then refuses to clip them. Unscaled they are by
+    the time it sees them, so nothing is lost by not offering.
+    """
+    optimizer._step_supports_amp_scaling = False  # type: ignore[attr-defined]
+    return optimizer
+
+
+def parameter_groups(
+    model: "nn.Module", trainable: Mapping[str, float], settings: OptimizerSettings
+) -> list[dict[str, Any]]:
+    """Group the trainable parameters by learning-rate factor and decay, each exactly once.
+
+    Args:
+        trainable: parameter name -> factor on the learning rate, as a strategy gives it.
+
+    Returns:
+        groups with ``params``, ``lr``, ``weight_decay`` and ``names``. Vectors (biases, norms) do not decay.
+    """
+    groups: dict[tuple[float, bool], dict[str, Any]] = {}
+    for name, parameter in model.named_parameters():
+        if name not in trainable:
+            continue
+        factor, decays = trainable[name], parameter.ndim > 1
+        group = groups.setdefault(
+            (factor, decays),
+            {
+                "params": [],
+                "names": [],
+                "lr": settings.lr * factor,
+                "weight_decay": settings.weight_decay if decays else 0.0,
+            },
+        )
+        group["params"].append(parameter)
+        group["names"].append(name)
+    return list(groups.values())

@@ -1,0 +1,101 @@
+"""Shared fixtures: the command line, composed configurations, tiny random encoders of every supported shape, a run."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from finesweep.config.check import check
+from finesweep.config.compose import compose, hydra_session
+
+# Two workers of pytest on two cores, each with two threads, would wait for each other most of the time.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["WANDB_MODE"] = "offline"
+
+CONF = Path(__file__).resolve().parents[1] / "conf"
+#: A run of seconds: few rows, one epoch, no bar.
+QUICK = [
+    "data.sentences={train: 64, validation: 24, test: 24}",
+    "trainer.max_epochs=1",
+    "trainer.progress=false",
+    "trainer.precision=32-true",
+]
+
+
+@pytest.fixture
+def composed() -> Callable[..., dict[str, Any]]:
+    """``composed("model=tiny", "seed=3")``: a checked, resolved configuration as plain containers."""
+
+    def compose_and_check(*overrides: str) -> dict[str, Any]:
+        with hydra_session() as hydra:
+            return check(compose(hydra, list(overrides)))
+
+    return compose_and_check
+
+
+def options(group: str) -> list[str]:
+    """The options of a configuration group, found on disk."""
+    return sorted(path.stem for path in (CONF / group).glob("*.yaml") if not path.stem.startswith("_"))
+
+
+#: transformers' model type -> configuration of a tiny random encoder of that shape.
+ENCODERS: dict[str, dict[str, Any]] = {
+    "bert": {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 64},
+    "roberta": {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 64},
+    "deberta-v2": {
+        "hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 64,
+        "relative_attention": True, "position_buckets": 32, "max_relative_positions": -1, "pos_att_type": ["p2c", "c2p"],
+        "norm_rel_ebd": "layer_norm", "share_att_key": True, "position_biased_input": False,
+    },
+    "distilbert": {"dim": 32, "n_layers": 3, "n_heads": 2, "hidden_dim": 64},
+    "modernbert": {
+        "hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 64,
+        "bos_token_id": 2, "cls_token_id": 2, "eos_token_id": 3, "sep_token_id": 3,
+    },
+    "electra": {
+        "hidden_size": 32, "embedding_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 64,
+    },
+}  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def encoder_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """``encoder_folder("roberta")``: a folder with a tiny random encoder of that shape and a tokenizer."""
+    made: dict[str, Path] = {}
+
+    def make(model_type: str) -> Path:
+        import torch
+        from transformers import AutoConfig, AutoModel, AutoTokenizer
+
+        if model_type not in made:
+            folder = tmp_path_factory.mktemp("encoders") / model_type
+            tokenizer = AutoTokenizer.from_pretrained(tiny_files())
+            config = AutoConfig.for_model(
+                model_type, vocab_size=len(tokenizer), pad_token_id=tokenizer.pad_token_id, **ENCODERS[model_type]
+            )
+            torch.manual_seed(0)
+            AutoModel.from_config(config).save_pretrained(folder)
+            tokenizer.save_pretrained(folder)
+            made[model_type] = folder
+        return made[model_type]
+
+    return make
+
+
+def tiny_files() -> Path:
+    """The folder of the embedded encoder's tokenizer and configuration."""
+    import finesweep.models
+
+    return Path(finesweep.models.__file__).parent / "tiny_files"
+
+
+@pytest.fixture(scope="session")
+def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a quick run that ended well."""
+    import finesweep
+
+    folder = tmp_path_factory.mktemp("finished") / "run"
+    return finesweep.run([*QUICK, f"hydra.run.dir={folder}"]).folder
