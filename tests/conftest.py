@@ -15,7 +15,6 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["WANDB_MODE"] = "offline"
 
-CONF = Path(__file__).resolve().parents[1] / "conf"
 #: A run of seconds: few rows, one epoch, no bar.
 QUICK = [
     "data.sentences={train: 64, validation: 24, test: 24}",
@@ -36,9 +35,10 @@ def composed() -> Callable[..., dict[str, Any]]:
     return compose_and_check
 
 
-def options(group: str) -> list[str]:
-    """The options of a configuration group, found on disk."""
-    return sorted(path.stem for path in (CONF / group).glob("*.yaml") if not path.stem.startswith("_"))
+@pytest.fixture
+def quick() -> list[str]:
+    """The overrides of a run of seconds."""
+    return list(QUICK)
 
 
 #: transformers' model type -> configuration of a tiny random encoder of that shape.
@@ -47,8 +47,9 @@ ENCODERS: dict[str, dict[str, Any]] = {
     "roberta": {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 64},
     "deberta-v2": {
         "hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 64,
-        "relative_attention": True, "position_buckets": 32, "max_relative_positions": -1, "pos_att_type": ["p2c", "c2p"],
-        "norm_rel_ebd": "layer_norm", "share_att_key": True, "position_biased_input": False,
+        "relative_attention": True, "position_buckets": 32, "max_relative_positions": -1,
+        "pos_att_type": ["p2c", "c2p"], "norm_rel_ebd": "layer_norm", "share_att_key": True,
+        "position_biased_input": False,
     },
     "distilbert": {"dim": 32, "n_layers": 3, "n_heads": 2, "hidden_dim": 64},
     "modernbert": {
@@ -56,7 +57,8 @@ ENCODERS: dict[str, dict[str, Any]] = {
         "bos_token_id": 2, "cls_token_id": 2, "eos_token_id": 3, "sep_token_id": 3,
     },
     "electra": {
-        "hidden_size": 32, "embedding_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 64,
+        "hidden_size": 32, "embedding_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2,
+        "intermediate_size": 64,
     },
 }  # fmt: skip
 

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from finesweep.cli import main
-
 from finesweep import __version__
+from finesweep.cli import main
 
 
 def test_help_imports_neither_torch_nor_hydra() -> None:
@@ -94,7 +93,7 @@ def test_completion_offers_commands_groups_and_keys(
 
 def test_completion_in_a_real_bash() -> None:
     script = (
-        f'finesweep() {{ "{sys.executable}" -c "import sys; from finesweep.cli import main; sys.exit(main())" "$@"; }}\n'
+        f'finesweep() {{ "{sys.executable}" -c "from finesweep.cli import main; main()" "$@"; }}\n'
         'eval "$(finesweep train -sc install=bash)"\n'
         'COMP_LINE="finesweep train -m finetune_strategy=l" COMP_POINT=${#COMP_LINE}\n'
         'COMP_WORDS=(finesweep train -m "finetune_strategy=l") COMP_CWORD=3\n'

@@ -6,10 +6,12 @@ From Python: ``finesweep.run(["model=tiny", "seed=1"])`` trains and returns the 
 
 from typing import TYPE_CHECKING, Any
 
+from finesweep.config.errors import ConfigError, TrainingError, UserError
+
 if TYPE_CHECKING:
     from finesweep.api import load, run
 
-__all__ = ["__version__", "load", "run"]
+__all__ = ["ConfigError", "TrainingError", "UserError", "__version__", "load", "run"]
 __version__ = "0.1.0"
 
 

@@ -47,14 +47,18 @@ def run_single(hydra: Hydra, overrides: list[str], command: str) -> RunRecord:
         ConfigError: with all problems of the configuration; nothing was started.
     """
     check(compose(hydra, overrides))
-    folders: list[Path] = []
+    ended: list[RunRecord | Exception] = []
 
-    def job(cfg: DictConfig) -> float:
-        folders.append(Path(HydraConfig.get().runtime.output_dir))
-        return run_job(cfg, folders[0], list(overrides), command)
+    def job(cfg: DictConfig) -> None:
+        try:
+            ended.append(run_job(cfg, Path(HydraConfig.get().runtime.output_dir), list(overrides), command))
+        except Exception as error:  # Hydra would print a line of its own before it raised it again
+            ended.append(error)
 
     hydra.run(CONFIG_NAME, job, lenient(hydra, overrides))
-    return RunRecord.read(folders[0])
+    if isinstance(ended[0], Exception):
+        raise ended[0]
+    return ended[0]
 
 
 def _log_to_stderr() -> None:
@@ -120,6 +124,7 @@ def complete(args: Namespace) -> int:
 
 def check_jobs(args: Namespace) -> int:
     """Print each job's optimizer steps, parameters and estimated memory."""
+    _log_to_stderr()
     with hydra_session(args.config_dir) as hydra:
         if args.multirun:
             jobs, _ = checked_jobs(hydra, args.overrides)
@@ -136,11 +141,16 @@ def evaluate(args: Namespace) -> int:
     """Score a run's model on the data of its own configuration or of other overrides."""
     from finesweep.deploy.evaluate import evaluate as score
 
+    _log_to_stderr()
     folder = find_run(args.run)
+    # The run's own overrides hold, but for those of a group that another option is now chosen of.
+    chosen = tuple(f"{text.partition('=')[0]}." for text in args.overrides)
+    own = [text for text in RunRecord.read(folder).overrides if not text.lstrip("+~").startswith(chosen)]
     with hydra_session(args.config_dir) as hydra:
-        own = RunRecord.read(folder).overrides
         values = check(compose(hydra, [*own, *args.overrides]), optional=("data.train",))
     split, outcome = score(folder, values, args.split)
+    for note in outcome.notes:
+        logging.getLogger("finesweep").warning(note)
     if args.output:
         outcome.write_predictions(Path(args.output))
     if args.json:

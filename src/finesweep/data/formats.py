@@ -58,7 +58,7 @@ def _unpacked(file: Path, path: str) -> bytes:
 def _read_text(text: str, suffix: str, path: str, how: Reading) -> Table:
     if not text.strip():
         raise UserError("the file is empty", where=path, remedy="give a file with at least one row")
-    kind = _kind(text, suffix) if how.format == "auto" else how.format
+    kind = _kind(text, suffix, how) if how.format == "auto" else how.format
     if kind == "json":
         return _read_json(text, path)
     if kind == "columns":
@@ -83,13 +83,14 @@ def _decode(raw: bytes, path: str, encoding: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _kind(text: str, suffix: str) -> str:
+def _kind(text: str, suffix: str, how: Reading) -> str:
     """The format by ending and content. A .tsv or .csv whose rows stand in blocks is a column file."""
+    first = text.lstrip().split("\n", 1)[0].split(",")
+    # In a CSV an empty line may stand inside a quoted cell: a text of several paragraphs.
+    if suffix == ".csv" and len(first) > 1 and ('"' in text or how.expected & {cell.strip() for cell in first}):
+        return "csv"
     if suffix in (".csv", ".tsv"):
-        # In a CSV an empty line may stand inside a quoted cell: a text of several paragraphs.
-        quoted = suffix == ".csv" and '"' in text and "," in text.lstrip().split("\n", 1)[0]
-        blocks = re.search(r"\n[ \t]*\n[ \t]*\S", text) and not quoted
-        return "columns" if blocks else suffix[1:]
+        return "columns" if re.search(r"\n[ \t]*\n[ \t]*\S", text) else suffix[1:]
     if suffix in (".json", ".jsonl", ".ndjson") or text.lstrip()[:2] in ('{"', "[{"):
         return "json"
     return "columns"
@@ -124,7 +125,10 @@ def _read_json(text: str, path: str) -> Table:
             raise UserError(f"the file is no JSON: {error.msg}", where=f"{path}:{error.lineno}") from error
         return _from_objects(_json_lines(lines, path), path)
     if isinstance(content, dict):
-        content = _rows_of_object(content, path)
+        rows = _rows_of_object(content, path)
+        if rows is None:
+            return _from_objects([(text.count("\n", 0, text.index("{")) + 1, content)], path)
+        content = rows
     if not isinstance(content, list):
         raise UserError("the JSON is neither a list of rows nor an object", where=path)
     return _from_objects(((0, row) for row in content), path)
@@ -146,14 +150,14 @@ def _json_lines(lines: list[tuple[int, str]], path: str) -> Iterator[tuple[int, 
             raise UserError(f"the line is no JSON: {error.msg}", where=f"{path}:{number}") from error
 
 
-def _rows_of_object(content: dict[str, Any], path: str) -> list[Any]:
-    """The rows under ``data``, else of columns whose entries are lists; an object of anything else is one row."""
+def _rows_of_object(content: dict[str, Any], path: str) -> list[Any] | None:
+    """The rows under ``data``, or of columns whose entries are lists; None where the object itself is a row."""
     data = content.get("data")
     if isinstance(data, list) and all(isinstance(row, dict) for row in data):
         return data
     columns = list(content.values())
     if not columns or not all(isinstance(c, list) and c and isinstance(c[0], list | dict) for c in columns):
-        return [content]
+        return None
     lengths = {name: len(column) for name, column in content.items()}
     if len(set(lengths.values())) > 1:
         raise UserError(f"the columns of the JSON object are not equally long: {lengths}", where=path)

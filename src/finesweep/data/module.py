@@ -9,6 +9,7 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader
 
+from finesweep.config.errors import UserError
 from finesweep.data.batch_plan import evaluation_plan, padding_fraction, training_plan
 
 Collate = Callable[[Sequence[Any]], dict[str, Any]]
@@ -95,7 +96,12 @@ class DataModule(pl.LightningDataModule):
         trainer = self.trainer
         assert trainer is not None
         lengths = [len(feature) for feature in self.features[split]]
-        plan = evaluation_plan(lengths, self._eval_batch_size, rank=trainer.global_rank, world_size=trainer.world_size)
+        if len(lengths) < trainer.world_size:
+            message = f"{len(lengths)} rows of {split} are too few for {trainer.world_size} devices"
+            raise UserError(message, where="data")
+        # Every device needs a batch: one without would not come to where the others wait for its predictions.
+        size = min(self._eval_batch_size, len(lengths) // trainer.world_size)
+        plan = evaluation_plan(lengths, size, rank=trainer.global_rank, world_size=trainer.world_size)
         return self._loader(split, [(batch, 1.0) for batch in plan])
 
     def _loader(self, split: str, batches: list[tuple[list[int], float]]) -> DataLoader:

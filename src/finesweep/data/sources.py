@@ -95,7 +95,7 @@ class DataSource(ABC):
             raise UserError("one row cannot be split into training and validation", where=train.path)
         order = list(range(count))
         random.Random(f"finesweep-validation-{self.split_seed}").shuffle(order)
-        held_out = max(1, round(count * self.validation_fraction))
+        held_out = min(max(1, round(count * self.validation_fraction)), count - 1)
         validation, kept = sorted(order[:held_out]), sorted(order[held_out:])
         note = f"no validation data given: {held_out} of {count} training rows held out (data.split_seed)"
         return {"train": train.take(kept, note), "validation": train.take(validation)}

@@ -96,6 +96,7 @@ class PretrainedModel:
                 label2id={label: index for index, label in enumerate(labels)},
                 **common,
             )
+            config._commit_hash = _commit(where, self.revision)  # where transformers itself kept it until 5.23
             tokenizer = AutoTokenizer.from_pretrained(where, add_prefix_space=True, **common)
             prepare_for_words(tokenizer, self._key)
             self._set_dropout(config)
@@ -108,7 +109,7 @@ class PretrainedModel:
                     model = auto_class.from_config(config, dtype=torch.float32, trust_remote_code=False)
                 model = model.to(getattr(torch, self.dtype))
         _check_length(model, tokenizer, max_length)
-        return Loaded(model, tokenizer, _fingerprint(where, config) if weights else "")
+        return Loaded(model, tokenizer, (config._commit_hash or _fingerprint(Path(where))) if weights else "")
 
     def _pretrained(
         self, where: str, config: "PretrainedConfig", auto_class: Any, common: dict[str, Any]
@@ -173,6 +174,8 @@ class PretrainedModel:
 def _reason(where: str, error: Exception) -> tuple[str, str]:
     """What is wrong and what to do about it, where an error of transformers leaves the reader to guess."""
     lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    if "trust_remote_code" in str(error):
+        return "it comes with code of its own, which is not run", "choose an architecture that transformers itself has"
     folder = Path(where)
     if not folder.is_dir():
         if folder.exists() or where.startswith(("/", ".", "~")) or where.count("/") > 1:
@@ -206,11 +209,20 @@ def _check_length(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase"
         )
 
 
-def _fingerprint(where: str, config: "PretrainedConfig") -> str:
-    """SHA-256 over the files of a folder, or the commit of a hub model."""
-    folder = Path(where)
-    if not folder.is_dir():
-        return str(getattr(config, "_commit_hash", None) or "unknown")
+def _commit(where: str, revision: str | None) -> str | None:
+    """The commit of a hub model whose configuration has just been read; None for a folder."""
+    from huggingface_hub import try_to_load_from_cache
+
+    if Path(where).is_dir():
+        return None
+    cached = try_to_load_from_cache(where, "config.json", revision=revision)
+    if not isinstance(cached, str):
+        raise FileNotFoundError(f"'{where}' has been read but is not in the cache of the hub, so its commit is unknown")
+    return Path(cached).parent.name
+
+
+def _fingerprint(folder: Path) -> str:
+    """SHA-256 over the files of a folder that make the model, wherever it stands."""
     digest = hashlib.sha256()
     for file in sorted(folder.iterdir()):
         if file.is_file() and file.suffix in (".json", ".safetensors", ".txt", ".model"):

@@ -65,5 +65,6 @@ class LoRA(Strategy):
         """The base with the update added to its weights; the adapter itself goes into ``adapter/`` for peft."""
         peft_model: Any = model
         if base_is_pretrained:
-            peft_model.save_pretrained(folder / "adapter")
+            # The vocabulary is as it was; left to itself, peft would ask the hub about it.
+            peft_model.save_pretrained(folder / "adapter", save_embedding_layers=False)
         return peft_model.merge_and_unload()

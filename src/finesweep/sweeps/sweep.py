@@ -1,8 +1,9 @@
 """A sweep: expand it, check every job before the first one starts, run them through Hydra, sum them up."""
 
+import math
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -67,37 +68,28 @@ def run_sweep(hydra: Hydra, overrides: Sequence[str], command: str) -> int:
         overrides = [text.lstrip("+") for text in HydraConfig.get().overrides.task]
         print(f"[{len(folders)}/{len(jobs)}] {folder.name}", file=sys.stderr)
         try:
-            return run_job(cfg, folder, overrides, command, sweep=folder.parent.name)
+            record = run_job(cfg, folder, overrides, command, sweep=folder.parent.name)
+            return float(record.objective["value"])
         except Exception as error:
             failures.append(folder.name)
             what = str(error) if isinstance(error, UserError) else "".join(traceback.format_exception_only(error))
             print(f"  failed: {what.strip()}\n  see {folder}/record.json", file=sys.stderr)
-            raise
+            return math.nan  # the sweep goes on; a search takes it for a failed trial
 
     try:
-        _multirun(hydra, job, texts, failures)
+        hydra.multirun(CONFIG_NAME, job, texts)
     finally:
         if folders:
             _summarise(folders)
     return len(failures)
 
 
-def _multirun(hydra: Hydra, job: Callable[[DictConfig], float], texts: list[str], failures: list[str]) -> None:
-    try:
-        hydra.multirun(CONFIG_NAME, job, texts, with_log_configuration=True)
-    except Exception:
-        # Hydra raises a failed job's error once more at the end; it was told of when it happened.
-        if not failures:
-            raise
-
-
-def run_job(cfg: DictConfig, folder: Path, overrides: list[str], command: str, sweep: str | None = None) -> float:
-    """One job as Hydra hands it over; the objective's value, which a sweeper goes by."""
+def run_job(cfg: DictConfig, folder: Path, overrides: list[str], command: str, sweep: str | None = None) -> RunRecord:
+    """One job as Hydra hands it over."""
     from finesweep.training.runner import run  # imports torch and Lightning: only once something is to be trained
 
     values = check(Composition(cfg, Sources()))
-    record = run(values, folder, command=command, overrides=overrides, sweep=sweep)
-    return float(record.objective["value"])
+    return run(values, folder, command=command, overrides=overrides, sweep=sweep)
 
 
 def _fresh_folder(names: list[str]) -> Path:

@@ -14,7 +14,7 @@ from finesweep.tasks.tags import is_odd, is_prefixed, split_tag, to_iob2
 _HALF = re.compile("[\ud800-\udfff]")
 #: An entry as NumPy prints it; its lists have no commas, and Python would read ['a' 'b'] as the one text 'ab'.
 _ENTRY = r"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|\d+)"""
-_NUMPY_LIST = re.compile(rf"\[\s*{_ENTRY}(?:\s+{_ENTRY})*\s*\]")
+_NUMPY_LIST = re.compile(rf"\[\s*{_ENTRY}(?:\s+{_ENTRY})+\s*\]")
 
 
 def tokens_of(cell: Any, where: str) -> list[str]:

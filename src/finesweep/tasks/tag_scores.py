@@ -24,15 +24,15 @@ def score_tags(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]
         conlleval); ``token_accuracy`` and ``token_macro_f1`` over single tags, O included.
     """
     gold, predicted = [list(tags) for tags in gold], [list(tags) for tags in predicted]
-    with warnings.catch_warnings():
-        # No predicted entity at all is a score of zero, which needs no warning.
-        warnings.simplefilter("ignore")
-        any_entity = any(tag != "O" for tags in (*gold, *predicted) for tag in tags)
-        by_type = classification_report(gold, predicted, output_dict=True, zero_division=0) if any_entity else {}
-    micro = by_type.get("micro avg", {"precision": 0.0, "recall": 0.0, "f1-score": 0.0})
     flat_gold = [tag for tags in gold for tag in tags]
     flat_predicted = [tag for tags in predicted for tag in tags]
     tags = sorted(set(flat_gold) | set(flat_predicted), key=lambda tag: (tag == "O", tag))
+    with warnings.catch_warnings():
+        # No predicted entity at all is a score of zero, and O alone a table of one cell: neither needs a warning.
+        warnings.simplefilter("ignore")
+        by_type = classification_report(gold, predicted, output_dict=True, zero_division=0) if tags != ["O"] else {}
+        counts = confusion_matrix(flat_gold, flat_predicted, labels=tags).tolist()
+    micro = by_type.get("micro avg", {"precision": 0.0, "recall": 0.0, "f1-score": 0.0})
     per_tag = np.array(
         precision_recall_fscore_support(flat_gold, flat_predicted, labels=tags, average=None, zero_division=0)
     )
@@ -44,7 +44,6 @@ def score_tags(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]
         "token_accuracy": float(accuracy_score(flat_gold, flat_predicted)),
         "token_macro_f1": float(per_tag[2].mean()),
     }
-    counts = confusion_matrix(flat_gold, flat_predicted, labels=tags).tolist()
     return Scores(metrics, [_entity_table(by_type), tokens], tags, counts)
 
 

@@ -128,9 +128,9 @@ class Monitor(pl.Callback):
         for logger in trainer.loggers:
             logger.log_metrics({"train/loss": self.loss, "lr": pl_module.learning_rate(max(0, step - 1))}, step)
 
-    def timing(self) -> dict[str, float]:
-        """Seconds of optimisation (validation left out), speed, and the share of the batches that was padding."""
-        seconds = max(self.train_seconds, 1e-9)
+    def timing(self, world_size: int) -> dict[str, float]:
+        """Seconds of optimisation (validation left out), speed on all devices, and the share of padding in batches."""
+        seconds = max(self.train_seconds, 1e-9) / world_size
         return {
             "train_seconds": round(self.train_seconds, 3),
             "samples_per_second": round(self.samples / seconds, 2),

@@ -40,7 +40,10 @@ def estimate_table(jobs: Sequence[tuple[list[str], dict[str, Any]]]) -> str:
         logging.getLogger("finesweep").warning(note)
     table = _aligned([_HEADER, *lines])
     count = "1 job" if len(jobs) == 1 else f"{len(jobs)} jobs"
-    foot = "memory: a rough figure for weights, gradients, optimizer and the activations of a full batch of long rows"
+    foot = (
+        "memory: roughly, of weights, gradients, optimizer and the activations of a full batch of the longest rows;\n"
+        "        Python and its libraries take about 0.5 GiB beside it"
+    )
     unknown = "\nnot known here:\n  " + "\n  ".join(dict.fromkeys(problems)) if problems else ""
     return f"{table}\n\n{count}, nothing wrong with the configuration\n{foot}{unknown}"
 

@@ -22,11 +22,13 @@ from finesweep.training.assemble import Assembled, Components, assemble, data_re
 from finesweep.training.callbacks import Monitor, Selection
 from finesweep.training.checkpoint import load_weights
 from finesweep.training.curves import CurveLogger
+from finesweep.training.devices import on_each_device
 from finesweep.training.module import Outcome
 from finesweep.training.progress import ProgressBar
 
 #: Hints of Lightning's that do not fit here: batches are small and ready, loaders reloaded on purpose.
 _HINTS = (
+    "in eval mode at the start of training",
     "does not have many workers",
     "The number of training batches",
     "Experiment logs directory",
@@ -65,7 +67,11 @@ def run(
     record.write()
     parts = Components.of(values)
     try:
-        _train(record, values, parts, sweep)
+        if parts.trainer.devices == 1:
+            _train(0, record, values, sweep)
+        else:
+            on_each_device(parts.trainer.devices, _train, record, values, sweep)
+            record = RunRecord.read(folder)
     except BaseException as error:
         stopped = isinstance(error, Interrupted | KeyboardInterrupt | SystemExit)
         record.end("interrupted" if stopped else "failed", traceback.format_exc())
@@ -95,7 +101,9 @@ def _claim(folder: Path, config_hash: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
 
 
-def _train(record: RunRecord, values: dict[str, Any], parts: Components, sweep: str | None) -> None:
+def _train(rank: int, record: RunRecord, values: dict[str, Any], sweep: str | None) -> None:
+    """Train and score on one device; the first of them writes everything down."""
+    parts = Components.of(values)
     if parts.trainer.threads is not None:
         torch.set_num_threads(parts.trainer.threads)
     memory = PeakMemory()
@@ -105,9 +113,10 @@ def _train(record: RunRecord, values: dict[str, Any], parts: Components, sweep: 
     record.data = data_record(work.examples)
     record.model = {"fingerprint": work.loaded.fingerprint}
     record.parameters = work.parameters
-    record.write()
-    for note in record.notes:
-        logging.getLogger("finesweep").warning(note)
+    if rank == 0:
+        record.write()
+        for note in record.notes:
+            logging.getLogger("finesweep").warning(note)
 
     best = record.folder / "checkpoints" / "best.safetensors"
     selection = Selection(parts.objective, parts.trainer.early_stopping, best)
@@ -117,9 +126,11 @@ def _train(record: RunRecord, values: dict[str, Any], parts: Components, sweep: 
         title = " ".join(record.overrides) if sweep else record.name
         callbacks.append(ProgressBar(title, parts.objective.metric, monitor))
     curves = CurveLogger(record.folder / "metrics.csv")
-    mirrors = parts.logger.build(record, values, sweep)
-    trainer = _trainer(parts, [curves, *mirrors], callbacks, record.folder)
+    loggers = [curves, *parts.logger.build(record, values, sweep)] if rank == 0 else []
+    trainer = _trainer(parts, loggers, callbacks, record.folder)
     outcomes = _fit_and_score(trainer, work, selection, best)
+    if rank != 0:
+        return
 
     record.metrics = {split: outcome.metrics for split, outcome in outcomes.items()}
     record.objective = {
@@ -129,7 +140,7 @@ def _train(record: RunRecord, values: dict[str, Any], parts: Components, sweep: 
         "epoch": selection.epoch,
         "step": selection.step,
     }
-    record.timing = monitor.timing()
+    record.timing = monitor.timing(trainer.world_size)
     del outcomes["before"]
     for split, outcome in outcomes.items():
         lines = prediction_lines(work.examples.splits[split], outcome.predictions)
@@ -139,6 +150,7 @@ def _train(record: RunRecord, values: dict[str, Any], parts: Components, sweep: 
     best.unlink(missing_ok=True)
     best.parent.rmdir()
     record.peak_memory_bytes = memory.bytes()
+    record.write()
     write_report(record, {split: outcome.scores for split, outcome in outcomes.items()}, curves.rows)
 
 
@@ -153,6 +165,7 @@ def _trainer(parts: Components, loggers: list[Any], callbacks: list[pl.Callback]
     return pl.Trainer(
         accelerator=settings.accelerator,
         devices=settings.devices,
+        strategy="auto" if settings.devices == 1 else "ddp",
         precision=settings.precision,  # type: ignore[arg-type]
         max_epochs=settings.max_epochs,
         max_steps=settings.max_steps if settings.max_steps is not None else -1,
@@ -181,6 +194,7 @@ def _fit_and_score(trainer: pl.Trainer, work: Assembled, selection: Selection, b
     if selection.last_step != trainer.global_step:  # max_steps ended in mid-epoch, where Lightning does not validate
         outcomes["validation"] = _score(trainer, work, "validation")
         selection.consider(trainer, tuner)
+    trainer.strategy.barrier()  # the first device writes the best weights, all of them read them
     if best.is_file():
         load_weights(tuner.model, best)
     tuner.log_scores = False

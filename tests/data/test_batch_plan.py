@@ -1,0 +1,166 @@
+"""The batch plan: a pure function under which every row is seen once and the shape of an epoch is the same for all."""
+
+import math
+from itertools import chain
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from finesweep.data.batch_plan import evaluation_plan, padding_fraction, training_plan
+
+LENGTHS = st.lists(st.integers(1, 40), max_size=120)
+SIZE = st.integers(1, 9)
+PARTS = st.integers(1, 3)
+EPOCH = st.integers(0, 5)
+SEED = st.integers(0, 2**32)
+
+Plan = list[list[list[int]]]
+
+
+def rows_of(plan: Plan) -> list[int]:
+    return list(chain.from_iterable(chain.from_iterable(plan)))
+
+
+def padded_lengths(plan: Plan, lengths: list[int]) -> list[list[tuple[int, int]]]:
+    """Rows and positions of every batch, step by step: what a model's time and memory depend on."""
+    return [[(len(batch), max((lengths[i] for i in batch), default=0)) for batch in step] for step in plan]
+
+
+@given(LENGTHS, SIZE, EPOCH, SEED, PARTS)
+def test_every_row_comes_exactly_once_in_an_epoch(
+    lengths: list[int], size: int, epoch: int, seed: int, accumulate: int
+) -> None:
+    plan = training_plan(lengths, size, epoch=epoch, seed=seed, accumulate=accumulate)
+    assert sorted(rows_of(plan)) == list(range(len(lengths)))
+
+
+@given(LENGTHS, SIZE, EPOCH, SEED, PARTS)
+def test_all_steps_but_the_last_are_full(lengths: list[int], size: int, epoch: int, seed: int, accumulate: int) -> None:
+    plan = training_plan(lengths, size, epoch=epoch, seed=seed, accumulate=accumulate)
+    assert len(plan) == math.ceil(len(lengths) / (size * accumulate))
+    for step in plan[:-1]:
+        assert [len(batch) for batch in step] == [size] * accumulate
+    for step in plan[-1:]:
+        assert all(0 < len(batch) <= size for batch in step)
+        assert len(step) <= accumulate
+
+
+@given(LENGTHS, SIZE, EPOCH, SEED, SEED, PARTS, PARTS)
+def test_the_lengths_of_the_batches_do_not_depend_on_the_seed(
+    lengths: list[int], size: int, epoch: int, seed: int, other: int, accumulate: int, world: int
+) -> None:
+    for rank in range(world):
+        plans = [
+            training_plan(lengths, size, epoch=epoch, seed=s, accumulate=accumulate, rank=rank, world_size=world)
+            for s in (seed, other)
+        ]
+        assert padded_lengths(plans[0], lengths) == padded_lengths(plans[1], lengths)
+
+
+def test_the_seed_decides_which_rows_fill_them_and_the_epoch_draws_anew() -> None:
+    lengths = [5 + i % 7 for i in range(200)]
+    plans = {(seed, epoch): training_plan(lengths, 8, epoch=epoch, seed=seed) for seed in (0, 1) for epoch in (0, 1)}
+    batches = [{frozenset(step[0]) for step in plan} for plan in plans.values()]
+    for i, one in enumerate(batches):
+        for other in batches[i + 1 :]:
+            assert len(one & other) < 5
+    assert padded_lengths(plans[0, 0], lengths) != padded_lengths(plans[0, 1], lengths)
+
+
+def test_the_order_of_the_rows_in_the_data_set_is_not_kept() -> None:
+    plan = training_plan([9] * 300, 10, epoch=0, seed=0)
+    assert all(step[0] != sorted(step[0]) for step in plan)
+    assert max(len({row // 10 for row in step[0]}) for step in plan) > 6
+
+
+@given(LENGTHS, SIZE, EPOCH, SEED, PARTS)
+def test_accumulating_sees_the_same_rows_as_the_large_batch(
+    lengths: list[int], size: int, epoch: int, seed: int, accumulate: int
+) -> None:
+    small = training_plan(lengths, size, epoch=epoch, seed=seed, accumulate=accumulate)
+    large = training_plan(lengths, size * accumulate, epoch=epoch, seed=seed)
+    assert [set(chain(*step)) for step in small] == [set(step[0]) for step in large]
+
+
+@given(LENGTHS, SIZE, EPOCH, SEED, PARTS, st.integers(2, 4))
+def test_devices_share_a_step_of_the_large_batch(
+    lengths: list[int], size: int, epoch: int, seed: int, accumulate: int, world: int
+) -> None:
+    ranks = [
+        training_plan(lengths, size, epoch=epoch, seed=seed, accumulate=accumulate, rank=rank, world_size=world)
+        for rank in range(world)
+    ]
+    alone = training_plan(lengths, size * accumulate * world, epoch=epoch, seed=seed)
+    assert sorted(chain(*(rows_of(plan) for plan in ranks))) == list(range(len(lengths)))
+    for steps in zip(*ranks, alone, strict=True):
+        *parts, whole = steps
+        assert set(chain(*(chain(*part) for part in parts))) == set(whole[0])
+        # As many batches on every device, so that none waits for another; rows differ by one at most.
+        assert len({len(part) for part in parts}) == 1
+        counts = [sum(map(len, part)) for part in parts]
+        assert max(counts) - min(counts) <= 1
+
+
+@given(LENGTHS, SIZE, EPOCH, SEED, st.data())
+def test_resuming_is_skipping_what_is_done(lengths: list[int], size: int, epoch: int, seed: int, data: object) -> None:
+    """No state: the plan made again is the same plan, so what was done and what is left are all rows, once each."""
+    plan = training_plan(lengths, size, epoch=epoch, seed=seed)
+    done = data.draw(st.integers(0, len(plan)))  # type: ignore[attr-defined]
+    again = training_plan(list(lengths), size, epoch=epoch, seed=seed)
+    assert again == plan
+    assert sorted(rows_of(plan[:done]) + rows_of(again[done:])) == list(range(len(lengths)))
+
+
+def test_batches_of_like_length_hold_little_padding() -> None:
+    lengths = [1 + (i * 7919) % 97 for i in range(2000)]
+    planned = [batch for step in training_plan(lengths, 16, epoch=0, seed=0) for batch in step]
+    as_they_come = [list(range(i, min(i + 16, 2000))) for i in range(0, 2000, 16)]
+    assert padding_fraction(lengths, planned) < 0.05 < 0.4 < padding_fraction(lengths, as_they_come)
+
+
+def test_rows_of_nearly_one_length_are_mixed() -> None:
+    """Of each length there are as many as fill a batch; sorted, every batch would be of one length."""
+    lengths = [100 + i % 40 for i in range(400)]
+    batches = [step[0] for step in training_plan(lengths, 10, epoch=0, seed=0)]
+    several = [len({lengths[row] for row in batch}) > 2 for batch in batches]
+    assert sum(several) > 0.9 * len(batches)
+
+
+def test_the_step_that_is_not_full_has_rows_of_all_lengths() -> None:
+    """Cut from one end of the sorted rows, it would always hold the longest, or the shortest."""
+    lengths = list(range(1, 106))
+    (last,) = training_plan(lengths, 10, epoch=0, seed=0)[-1]
+    assert sorted(lengths[row] for row in last) == [1, 27, 53, 79, 105]
+
+
+def test_long_batches_do_not_all_come_at_one_end() -> None:
+    lengths = list(range(1, 401))
+    plan = training_plan(lengths, 4, epoch=0, seed=0)
+    longest = [max(lengths[i] for i in step[0]) for step in plan]
+    assert max(longest[:20]) > 300
+    assert min(longest[:20]) < 100
+
+
+@given(LENGTHS, SIZE, PARTS)
+def test_scoring_sees_each_row_once_and_the_longest_first(lengths: list[int], size: int, world: int) -> None:
+    ranks = [evaluation_plan(lengths, size, rank=rank, world_size=world) for rank in range(world)]
+    assert sorted(chain(*chain(*ranks))) == list(range(len(lengths)))
+    alone = [lengths[i] for batch in evaluation_plan(lengths, size) for i in batch]
+    assert alone == sorted(lengths, reverse=True)
+    assert all(0 < len(batch) <= size for batch in chain(*ranks))
+
+
+@pytest.mark.parametrize(
+    ("lengths", "batches", "fraction"),
+    [
+        ([4, 4], [[0, 1]], 0.0),
+        ([4, 2], [[0, 1]], 0.25),
+        ([4, 2], [[0], [1]], 0.0),
+        ([4, 2, 1], [[0, 1], [2]], 2 / 9),
+        ([4, 2], [[0, 1], []], 0.25),
+        ([], [], 0.0),
+    ],
+)
+def test_padding_fraction(lengths: list[int], batches: list[list[int]], fraction: float) -> None:
+    assert padding_fraction(lengths, batches) == pytest.approx(fraction)

@@ -1,0 +1,68 @@
+"""The embedded encoder: loads without a network, knows every word in pieces, and can be made again."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from finesweep.config.errors import UserError
+from finesweep.config.instantiate import build
+
+FILES = Path(__file__).resolve().parents[2] / "src" / "finesweep" / "models" / "tiny_files"
+
+
+@pytest.fixture
+def tiny(composed, task):
+    """The loaded embedded model, as a run without any choice has it."""
+    values = composed("model=tiny")
+    return build(values["model"], []).load(task, ["O", "B-PER", "I-PER"], values["data"]["max_length"])
+
+
+def test_it_is_what_a_run_has_by_default(composed):
+    assert composed()["model"] == composed("model=tiny")["model"]
+
+
+def test_it_is_small_and_has_a_head(tiny):
+    config = tiny.model.config
+    assert (config.num_hidden_layers, config.hidden_size, config.vocab_size) == (2, 128, 2000)
+    assert 0.6e6 < sum(parameter.numel() for parameter in tiny.model.parameters()) < 0.8e6
+    assert tiny.model.classifier.out_features == 3
+    assert len(tiny.tokenizer) == config.vocab_size
+    assert tiny.tokenizer.pad_token_id == config.pad_token_id == 0
+    assert len(tiny.fingerprint) == 64
+
+
+def test_it_reads_any_ascii_text(tiny):
+    words = ["Zyxwv", "qu@rk", "12:30", "McQ-42's", "naive", "#!?"]
+    ids = tiny.tokenizer(words, is_split_into_words=True)["input_ids"]
+    assert tiny.tokenizer.unk_token_id not in ids
+    assert ids[0] == tiny.tokenizer.cls_token_id
+    assert ids[-1] == tiny.tokenizer.sep_token_id
+    pieces = tiny.tokenizer.convert_ids_to_tokens(ids[1:-1])
+    assert "".join(piece.removeprefix("##") for piece in pieces) == "".join(words)
+
+
+def test_it_knows_small_letters_from_capitals(tiny):
+    assert tiny.tokenizer("Said")["input_ids"] != tiny.tokenizer("said")["input_ids"]
+
+
+def test_it_has_no_pretrained_weights_and_the_check_says_so(composed):
+    with pytest.raises(UserError, match=r"model\.pretrained: .* use model\.pretrained=false"):
+        composed("model=tiny", "model.pretrained=true")
+
+
+def test_there_is_no_other_embedded_model(composed):
+    with pytest.raises(UserError, match=r"model\.name_or_path: there is no embedded model 'huge'"):
+        composed("model=tiny", "model.name_or_path=embedded:huge")
+
+
+def test_it_can_be_made_again(tmp_path):
+    from finesweep.models.tiny import build as build_tiny
+
+    build_tiny(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(path.name for path in FILES.iterdir())
+    for path in FILES.iterdir():
+        made, shipped = (json.loads((folder / path.name).read_text()) for folder in (tmp_path, FILES))
+        for values in (made, shipped):
+            values.pop("transformers_version", None)
+        assert made == shipped, path.name

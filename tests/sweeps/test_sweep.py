@@ -1,0 +1,122 @@
+"""Sweeps from the command line: checked before they start, kept apart, summed up, whatever happens to single jobs."""
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from finesweep.cli import main
+from finesweep.results.record import RunRecord
+
+Sweep = Callable[..., int]
+
+
+@pytest.fixture
+def sweep(tmp_path: Path, quick: list[str]) -> Sweep:
+    def start(*overrides: str) -> int:
+        return main(["train", "-m", *quick, f"hydra.sweep.dir={tmp_path}/sweep", *overrides])
+
+    return start
+
+
+def leaderboard(folder: Path) -> list[dict[str, str]]:
+    with (folder / "leaderboard.csv").open() as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_a_grid_gives_a_folder_for_each_job_and_a_leaderboard(
+    sweep: Sweep, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert sweep("finetune_strategy=full,frozen", "seed=1,2") == 0
+    folders = sorted(path.parent.name for path in (tmp_path / "sweep").glob("*/record.json"))
+    assert folders == [f"finetune_strategy={s},seed={n}" for s in ("frozen", "full") for n in (1, 2)]
+    rows = leaderboard(tmp_path / "sweep")
+    assert [row["n"] for row in rows] == ["2", "2"]
+    assert {row["finetune_strategy"] for row in rows} == {"full", "frozen"}
+    assert float(rows[0]["val_f1_mean"]) >= float(rows[1]["val_f1_mean"])
+    assert all(float(row["val_f1_std"]) >= 0 for row in rows)
+    assert rows[0]["test_f1_mean"]
+    assert not rows[1]["test_f1_mean"]
+    shown = capsys.readouterr().out
+    assert "Leaderboard" in shown
+    assert f"{tmp_path}/sweep/leaderboard.csv" in shown
+
+
+def test_a_jobs_run_is_the_single_run(sweep: Sweep, tmp_path: Path, quick: list[str]) -> None:
+    """State must not leak from one job to the next in the same process."""
+    assert sweep("finetune_strategy=lora,full", "trainer.precision=32-true") == 0
+    single = tmp_path / "single"
+    assert main(["train", *quick, "finetune_strategy=full", f"hydra.run.dir={single}"]) == 0
+    in_sweep = RunRecord.read(tmp_path / "sweep" / "finetune_strategy=full")
+    assert in_sweep.metrics == RunRecord.read(single).metrics
+    assert in_sweep.config_hash == RunRecord.read(single).config_hash
+
+
+def test_a_failed_job_does_not_stop_the_others(
+    sweep: Sweep, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert sweep("optimizer.lr=1e38,1e-3", "scheduler=constant", "data.batch_size=8") == 1
+    records = {path.parent.name: RunRecord.read(path.parent) for path in (tmp_path / "sweep").glob("*/record.json")}
+    assert {name: record.status for name, record in records.items()} == {
+        "optimizer.lr=1e38": "failed", "optimizer.lr=1e-3": "ok",
+    }  # fmt: skip
+    rows = leaderboard(tmp_path / "sweep")
+    assert [(row["optimizer.lr"], row["n"], row["failed"]) for row in rows] == [("1e-3", "1", "0"), ("1e38", "0", "1")]
+    errors = capsys.readouterr().err
+    assert "not a number" in errors
+    assert "Traceback" not in errors
+
+
+def test_no_job_starts_if_one_of_them_is_wrong(
+    sweep: Sweep, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert sweep("optimizer.weight_decay=0.1,heavy", "trainer.max_epochs=1,0") == 2
+    errors = capsys.readouterr().err
+    assert "optimizer.weight_decay: should be a valid number, not 'heavy'" in errors
+    assert "trainer.max_epochs" in errors
+    assert not (tmp_path / "sweep").exists()
+
+
+def test_the_same_job_twice_is_refused(sweep: Sweep, capsys: pytest.CaptureFixture[str]) -> None:
+    assert sweep("seed=1,1") == 2
+    assert "are the same run" in capsys.readouterr().err
+
+
+def test_each_sweep_gets_a_fresh_folder(tmp_path: Path, quick: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        assert main(["train", "-m", *quick, "seed=1,2", "trainer.save_model=false"]) == 0
+    sweeps = list((tmp_path / "outputs" / "demo-tiny").glob("sweep-*"))
+    assert len(sweeps) == 2
+    assert all((folder / "leaderboard.csv").is_file() for folder in sweeps)
+
+
+def test_long_or_odd_values_give_numbered_folders(sweep: Sweep, tmp_path: Path) -> None:
+    assert sweep("data.label_map={PER: a/b},{PER: c/d}", "trainer.save_model=false") == 0
+    assert sorted(path.parent.name for path in (tmp_path / "sweep").glob("*/record.json")) == ["0", "1"]
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_the_run_as_interrupted(tmp_path: Path, number: signal.Signals, status: int) -> None:
+    folder = tmp_path / "run"
+    command = [
+        sys.executable, "-c", "import sys; from finesweep.cli import main; sys.exit(main())", "train",
+        "trainer.max_epochs=200", f"hydra.run.dir={folder}",
+    ]  # fmt: skip
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    deadline = time.monotonic() + 120
+    while not (folder / "metrics.csv").is_file():
+        assert process.poll() is None, process.stderr.read() if process.stderr else ""
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == status
+    assert RunRecord.read(folder).status == "interrupted"
+    assert "Traceback" not in errors

@@ -1,0 +1,76 @@
+"""What the README says is so: its commands compose, its list of groups is complete, its extensions work."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from finesweep.config.check import check
+from finesweep.config.compose import compose, expand, hydra_session
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```(\w*)\n(.*?)```", README, flags=re.DOTALL)
+COMMANDS = [
+    line.partition("  #")[0].strip()
+    for language, block in BLOCKS
+    if not language
+    for line in block.splitlines()
+    if re.match(r"finesweep (train|check) ", line) and "--" not in line
+]
+#: Data files that the commands name, and what has to be in them for the check: anything.
+FILES = ["train.txt", "dev.txt", "test.txt", "germeval.tsv", "train.jsonl", "other.txt"]
+
+
+@pytest.fixture
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in FILES:
+        (tmp_path / name).write_text("a O\n")
+    monkeypatch.chdir(tmp_path)
+
+
+def test_there_are_commands() -> None:
+    assert len(COMMANDS) >= 10
+
+
+@pytest.mark.usefixtures("files")
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_composes_and_checks(command: str) -> None:
+    words = shlex.split(command)[2:]
+    overrides = [word for word in words if word != "-m"]
+    with hydra_session() as hydra:
+        jobs = expand(hydra, overrides).jobs if "-m" in words else [overrides]
+        for job in jobs:
+            check(compose(hydra, job))
+
+
+def test_the_table_of_groups_is_complete() -> None:
+    groups = [folder for folder in (ROOT / "conf").iterdir() if folder.is_dir()]
+    assert len(groups) == 9
+    for folder in groups:
+        row = re.search(rf"^\| `{folder.name}` \| (.*?) \|", README, flags=re.MULTILINE)
+        assert row, folder.name
+        listed = set(row[1].split(", "))
+        assert listed == {path.stem for path in folder.glob("*.yaml") if not path.stem.startswith("_")}
+
+
+def test_the_examples_of_extensions_compose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    yamls = [block for language, block in BLOCKS if language == "yaml"]
+    code = next(block for language, block in BLOCKS if language == "python" and "class Biases" in block)
+    assert len(yamls) == 3
+    for group, name, text in zip(
+        ("model", "data", "finetune_strategy"), ("scibert", "mine", "biases"), yamls, strict=True
+    ):
+        (tmp_path / "conf" / group).mkdir(parents=True)
+        (tmp_path / "conf" / group / f"{name}.yaml").write_text(text.replace("/data/mine", str(tmp_path)))
+    (tmp_path / "mypackage").mkdir()
+    (tmp_path / "mypackage" / "biases.py").write_text(code)
+    for name in ("train.txt", "test.txt"):
+        (tmp_path / name).write_text("a O\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with hydra_session(tmp_path / "conf") as hydra:
+        overrides = ["model=scibert", "data=mine", "finetune_strategy=biases", "extension_packages=[mypackage]"]
+        values = check(compose(hydra, overrides))
+    assert values["optimizer"]["lr"] == 1e-3
+    assert values["name"] == "mine-scibert"
