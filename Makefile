@@ -21,7 +21,7 @@ demo: setup
 	$(BIN)/finesweep train -m finetune_strategy=full,lora,frozen seed=1,2
 
 test: setup lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
 
 lint: setup
 	$(BIN)/ruff check src tests

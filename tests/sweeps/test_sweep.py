@@ -64,10 +64,13 @@ def test_a_failed_job_does_not_stop_the_others(
     assert sweep("optimizer.lr=1e38,1e-3", "scheduler=constant", "data.batch_size=8") == 1
     records = {path.parent.name: RunRecord.read(path.parent) for path in (tmp_path / "sweep").glob("*/record.json")}
     assert {name: record.status for name, record in records.items()} == {
-        "optimizer.lr=1e38": "failed", "optimizer.lr=1e-3": "ok",
+        "optimizer.lr=1e+38": "failed", "optimizer.lr=0.001": "ok",
     }  # fmt: skip
     rows = leaderboard(tmp_path / "sweep")
-    assert [(row["optimizer.lr"], row["n"], row["failed"]) for row in rows] == [("1e-3", "1", "0"), ("1e38", "0", "1")]
+    assert [(row["optimizer.lr"], row["n"], row["failed"]) for row in rows] == [
+        ("0.001", "1", "0"),
+        ("1e+38", "0", "1"),
+    ]
     errors = capsys.readouterr().err
     assert "not a number" in errors
     assert "Traceback" not in errors

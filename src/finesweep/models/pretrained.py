@@ -96,7 +96,7 @@ class PretrainedModel:
                 label2id={label: index for index, label in enumerate(labels)},
                 **common,
             )
-            config._commit_hash = _commit(where, self.revision)  # where transformers itself kept it until 5.23
+            config._commit_hash = _commit(where, self.revision)  # where older versions of transformers kept it
             tokenizer = AutoTokenizer.from_pretrained(where, add_prefix_space=True, **common)
             prepare_for_words(tokenizer, self._key)
             self._set_dropout(config)

@@ -1,5 +1,6 @@
 """LoRA: low-rank updates beside frozen linear layers (Hu et al. 2022, https://arxiv.org/abs/2106.09685), from peft."""
 
+import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -47,7 +48,9 @@ class LoRA(Strategy):
         )
         # The adapter fits the weights that it was trained on, not what a branch of the hub will hold one day.
         commit = getattr(model.config, "_commit_hash", None)
-        return get_peft_model(model, config, revision=commit)
+        with warnings.catch_warnings():  # peft asks transformers 5 by a name that is to go
+            warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing. is deprecated")
+            return get_peft_model(model, config, revision=commit)
 
     def _targets(self, model: "nn.Module") -> list[str]:
         where = "finetune_strategy.target_modules"

@@ -33,7 +33,6 @@ _HINTS = (
     "The number of training batches",
     "Experiment logs directory",
     "isinstance\\(tree",
-    "`is_gradient_checkpointing` is deprecated",
 )
 
 
