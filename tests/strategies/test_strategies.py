@@ -79,7 +79,7 @@ ACTIVE: dict[str, tuple[list[str], Callable[[int, int], int]]] = {  # of dropout
     "full": ([], lambda dropouts, _: 1 + 3 * dropouts + 1),
     "frozen": ([], lambda _, __: 1),
     "top_layers": (["finetune_strategy.layers=2"], lambda dropouts, _: 2 * dropouts + 1),
-    "lora": ([], lambda dropouts, linear: 3 * (dropouts + linear) + 1),
+    "lora": (["finetune_strategy.dropout=0.1"], lambda dropouts, linear: 3 * (dropouts + linear) + 1),
 }
 
 
@@ -97,6 +97,16 @@ def test_the_dropouts_of_what_trains_are_active(set_up, shape, strategy):
     assert not active_dropouts(run.model.eval())
     run.prepare()
     assert len(active_dropouts(run.model)) == count(DROPOUTS[shape], len(Sizes(run.model.config).linear))
+
+
+@every_shape
+@pytest.mark.parametrize("dropout", [0.2, 0.0])
+def test_lora_has_a_dropout_of_its_own(set_up, shape, dropout):
+    run = set_up(shape, "lora", "model.dropout=0.1", f"finetune_strategy.dropout={dropout}")
+    run.prepare()
+    own = [name for name in active_dropouts(run.model) if ".lora_dropout." in name]
+    assert len(own) == (3 * len(Sizes(run.model.config).linear) if dropout else 0)
+    assert {run.model.get_submodule(name).p for name in own} == ({dropout} if dropout else set())
 
 
 @every_shape
@@ -182,7 +192,8 @@ def test_peft_loads_the_adapter_with_its_head(set_up, batch, tmp_path, shape):
     assert torch.allclose(run.logits(batch, loaded), trained, atol=1e-6)
     config = json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())
     assert config["base_model_name_or_path"] == str(run.folder)
-    assert (config["r"], config["lora_alpha"], config["task_type"]) == (16, 32, "TOKEN_CLS")
+    assert (config["r"], config["lora_alpha"]) == (run.strategy.r, run.strategy.alpha)
+    assert config["task_type"] == "TOKEN_CLS"
 
 
 def test_an_adapter_without_its_base_is_not_kept(set_up, tmp_path):
