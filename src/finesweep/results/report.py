@@ -1,6 +1,7 @@
 """``report.md``: what a run was, what fine-tuning gained, its tables and pictures; and the card of its model."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from finesweep.results.figures import confusion_matrix, learning_curve
@@ -66,9 +67,11 @@ def model_card(record: RunRecord, values: dict[str, Any], auto_class: str, pipel
     scored = [split for split in ("validation", "test") if split in record.metrics]
     names = list(record.metrics["validation"])
     rows = [[name, *(record.metrics[split].get(name) for split in scored)] for name in names]
-    use = f'pipeline("{pipeline}", model="path/to/this/folder")("…")' if pipeline else ""
-    tag = f"pipeline_tag: {pipeline}\n" if pipeline else ""
-    hub = f"base_model: {base}\n" if values["model"]["pretrained"] and "/" in base and not base.startswith("/") else ""
+    use = f'pipeline({pipeline}, model="path/to/this/folder")("…")' if pipeline else ""
+    tag = f"pipeline_tag: {pipeline.split(',')[0]}\n" if pipeline else ""
+    local = Path(base).is_dir()
+    hub = f"base_model: {base}\n" if values["model"]["pretrained"] and not local else ""
+    base = Path(base).name if local else base
     lines = [
         f"---\nlibrary_name: transformers\n{tag}{hub}tags: [finesweep]\n---\n",
         f"# {record.name}\n",

@@ -62,7 +62,7 @@ class Task(ABC):
     metric_names: ClassVar[tuple[str, ...]] = ("loss",)
     #: The transformers class that puts the task's head on an encoder.
     auto_class: ClassVar[str]
-    #: The pipeline of transformers that runs a model of this task, for its card; empty if there is none.
+    #: Arguments of the transformers pipeline that runs a model of this task, for its card; empty if there is none.
     pipeline: ClassVar[str] = ""
     #: peft's name for the kind of problem.
     peft_type: ClassVar[str]

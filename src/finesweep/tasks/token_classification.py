@@ -44,7 +44,8 @@ class TokenClassification(Task):
         "loss", "f1", "precision", "recall", "token_accuracy", "token_macro_f1",
     )  # fmt: skip
     auto_class: ClassVar[str] = "AutoModelForTokenClassification"
-    pipeline: ClassVar[str] = "token-classification"
+    #: Other sub-words than a word's first have no say in training, so they must have none in prediction.
+    pipeline: ClassVar[str] = '"token-classification", aggregation_strategy="first"'
     peft_type: ClassVar[str] = "TOKEN_CLS"
 
     def read(self, tables: Mapping[str, Table], source: DataSource, labels: Sequence[str] | None = None) -> Examples:
