@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from finesweep.config.errors import UserError
 from finesweep.config.instantiate import build
 from finesweep.config.schema import Objective
 from finesweep.data.fingerprint import fingerprint
@@ -96,13 +95,10 @@ def connect(parts: Components, examples: Examples, loaded: Loaded, model: nn.Mod
         split: task.encode(rows, examples.labels, loaded.tokenizer, source.max_length)
         for split, rows in examples.splits.items()
     }
-    pad = loaded.tokenizer.pad_token_id
-    if pad is None:
-        raise UserError("the tokenizer has no padding token", where="model")
     data = DataModule(
         examples.splits,
         features,
-        partial(task.collate, pad_token_id=pad),
+        partial(task.collate, pad_token_id=loaded.tokenizer.pad_token_id),
         task.weight,
         batch_size=source.batch_size,
         eval_batch_size=source.eval_batch_size,
