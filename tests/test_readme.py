@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import sys
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,7 @@ def test_the_examples_of_extensions_compose(tmp_path: Path, monkeypatch: pytest.
     (tmp_path / "mypackage" / "biases.py").write_text(code)
     for name in ("train.txt", "test.txt"):
         (tmp_path / name).write_text("a O\n")
+    monkeypatch.delitem(sys.modules, "mypackage", raising=False)  # another test's
     monkeypatch.syspath_prepend(str(tmp_path))
     with hydra_session(tmp_path / "conf") as hydra:
         overrides = ["model=scibert", "data=mine", "finetune_strategy=biases", "extension_packages=[mypackage]"]

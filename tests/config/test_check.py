@@ -1,5 +1,6 @@
 """The check of a configuration: every problem at once, each with its place and what was meant."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -144,6 +145,7 @@ def test_only_allowed_packages_are_built(tmp_path: Path, monkeypatch: pytest.Mon
         "    def __init__(self, warmup_fraction: float):\n        self.warmup_fraction = warmup_fraction\n"
         "    def factor(self, step, total):\n        return 0.5\n"
     )
+    monkeypatch.delitem(sys.modules, "mypackage", raising=False)  # another test's
     monkeypatch.syspath_prepend(str(tmp_path))
     (tmp_path / "scheduler").mkdir()
     (tmp_path / "scheduler" / "half.yaml").write_text("_target_: mypackage.Half\nwarmup_fraction: 0.1\n")

@@ -38,7 +38,7 @@ def build(folder: Path) -> None:
         hidden_size=128,
         num_hidden_layers=2,
         num_attention_heads=2,
-        intermediate_size=512,
+        intermediate_size=256,
     ).save_pretrained(folder)
 
 
