@@ -1,8 +1,8 @@
 """Which rows form which batch: a pure function of lengths, sizes, epoch and seed, without state.
 
-Rows of like length share a batch, so little of it is padding. The sequence of batch *lengths* over an epoch depends on
-the epoch alone; the seed decides which of the equally long rows fill them. Runs that differ only in seed therefore
-keep in step, and resuming in mid-epoch is skipping the first batches of the same plan.
+Rows of like length share a bucket, so little of a batch is padding. The sequence of buckets over an epoch depends on
+the epoch alone; the seed decides which rows of a bucket meet in a batch. Runs that differ only in seed therefore keep in
+step, to within the spread of a bucket, and resuming in mid-epoch is skipping the first batches of the same plan.
 """
 
 import math
@@ -41,17 +41,16 @@ def training_plan(
     step_rows = batch_size * accumulate * world_size
     rows = np.asarray(lengths)
     rng = np.random.default_rng([seed, epoch])
-    # Shuffling before the stable sort lets the seed decide which of equally long rows stand at which place.
+    # Shuffling before the stable sort lets the seed decide on which side of a bucket's edge equally long rows stand.
     order = rng.permutation(len(rows))
     order = order[np.argsort(rows[order], kind="stable")]
     remainder = len(order) % step_rows
     # The step that is not full takes rows from all over: of one length only, it would always be the longest.
     spread = np.linspace(0, len(order) - 1, remainder).round().astype(int) if remainder else np.array([], dtype=int)
     rest, order = order[spread], np.delete(order, spread)
-    # How the places are mixed must not depend on the seed, or the lengths would.
-    pattern = np.random.default_rng(epoch)
-    steps = [step for bucket in _buckets(order, rows, step_rows) for step in _mixed(bucket, step_rows, pattern)]
-    steps = [steps[i] for i in pattern.permutation(len(steps))]
+    steps = [step for bucket in _buckets(order, rows, step_rows) for step in _shuffled(bucket, step_rows, rng)]
+    # The order of the steps must not depend on the seed.
+    steps = [steps[i] for i in np.random.default_rng(epoch).permutation(len(steps))]
     if remainder:
         steps.append(rest)
     return [_share(step, batch_size, accumulate, rank, world_size) for step in steps]
@@ -74,8 +73,8 @@ def _buckets(order: np.ndarray, lengths: np.ndarray, step_rows: int) -> list[np.
     return [np.concatenate(bucket) for bucket in buckets]
 
 
-def _mixed(bucket: np.ndarray, step_rows: int, pattern: np.random.Generator) -> list[np.ndarray]:
-    mixed = bucket[pattern.permutation(len(bucket))]
+def _shuffled(bucket: np.ndarray, step_rows: int, rng: np.random.Generator) -> list[np.ndarray]:
+    mixed = bucket[rng.permutation(len(bucket))]
     return [mixed[i : i + step_rows] for i in range(0, len(mixed), step_rows)]
 
 
