@@ -83,9 +83,11 @@ def test_the_weights_are_of_the_type_asked_for_and_not_of_the_files(load, copy, 
 def test_random_weights_depend_on_the_seed_alone(load, encoder_folder, shape):
     import torch
 
+    folder = encoder_folder(shape)  # making it takes from the generator
+
     def drawn(seed: int) -> dict[str, Any]:
         torch.manual_seed(seed)
-        return load(encoder_folder(shape), pretrained=False).model.state_dict()
+        return load(folder, pretrained=False).model.state_dict()
 
     one, again, two = drawn(1), drawn(1), drawn(2)
     pretrained = load(encoder_folder(shape)).model.state_dict()
@@ -101,9 +103,11 @@ def test_random_weights_depend_on_the_seed_alone(load, encoder_folder, shape):
 def test_the_head_depends_on_the_seed_and_the_encoder_does_not(load, encoder_folder, shape):
     import torch
 
+    folder = encoder_folder(shape)  # making it takes from the generator
+
     def drawn(seed: int) -> Any:
         torch.manual_seed(seed)
-        return load(encoder_folder(shape)).model
+        return load(folder).model
 
     one, again, two = drawn(1), drawn(1), drawn(2)
     assert torch.equal(one.classifier.weight, again.classifier.weight)
