@@ -2,6 +2,8 @@
 
 import csv
 import io
+import math
+import shutil
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from finesweep.results.record import RunRecord, write_atomically
-from finesweep.results.tables import cell_text, markdown_table
+from finesweep.results.tables import cell_text, markdown_table, numeric
 
 
 @dataclass(frozen=True)
@@ -55,8 +57,7 @@ def write_leaderboard(records: Sequence[RunRecord], folder: Path) -> str:
     writer.writerow(header)
     writer.writerows([["" if cell is None else cell for cell in row] for row in rows])
     write_atomically(folder / "leaderboard.csv", stream.getvalue())
-    shown = [["" if cell is None else cell for cell in row] for row in rows]
-    write_atomically(folder / "leaderboard.md", f"# Leaderboard\n\n{markdown_table(header, shown)}\n\n{_NOTE}\n")
+    write_atomically(folder / "leaderboard.md", f"# Leaderboard\n\n{markdown_table(header, rows)}\n\n{_NOTE}\n")
     return _terminal(header, rows)
 
 
@@ -85,7 +86,7 @@ def table(found: Sequence[Entry]) -> tuple[list[str], list[list[Any]]]:
             [
                 rank if entry.records else None, *entry.settings.values(), len(entry.records), entry.failed,
                 *validation, *test,
-                first.parameters["trainable"] if first else None, round(seconds, 1) if seconds is not None else None,
+                first.parameters["trainable"] if first else None, math.ceil(seconds) if seconds is not None else None,
             ]
         )  # fmt: skip
     return header, rows
@@ -115,14 +116,11 @@ def _terminal(header: list[str], rows: list[list[Any]]) -> str:
     from rich.table import Table
 
     shown = Table(title="Leaderboard", title_justify="left", caption=_NOTE, caption_justify="left")
-    numeric = [
-        all(cell is None or isinstance(cell, int | float) for cell in column) for column in zip(*rows, strict=True)
-    ]
-    for name, right in zip(header, numeric, strict=True):
-        shown.add_column(name.replace("_", " "), justify="right" if right else "left")
+    for name, column in zip(header, zip(*rows, strict=True), strict=True):
+        shown.add_column(name.replace("_", " "), justify="right" if numeric(column) else "left")
     for row in rows:
         shown.add_row(*(f"{cell:,}" if isinstance(cell, int) else cell_text(cell) for cell in row))
-    console = Console(width=140)
+    console = Console(width=max(100, shutil.get_terminal_size((140, 24)).columns))
     with console.capture() as capture:
         console.print(shown)
     return capture.get().rstrip()

@@ -31,13 +31,19 @@ class Scores:
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     """A Markdown table: text to the left, numbers to the right, floats with four digits."""
-    number = [bool(rows) and all(isinstance(row[i], int | float) for row in rows) for i in range(len(header))]
+    number = [numeric([row[i] for row in rows]) for i in range(len(header))]
     lines = [
         "| " + " | ".join(header) + " |",
         "|" + "|".join(" ---: " if right else " --- " for right in number) + "|",
     ]
     lines += ["| " + " | ".join(cell_text(cell) for cell in row) + " |" for row in rows]
     return "\n".join(lines)
+
+
+def numeric(cells: Sequence[Any]) -> bool:
+    """Whether a column holds numbers, and gaps at most."""
+    given = [cell for cell in cells if cell is not None]
+    return bool(given) and all(isinstance(cell, int | float) for cell in given)
 
 
 def cell_text(cell: Any) -> str:
