@@ -1,8 +1,8 @@
 """Which rows form which batch: a pure function of lengths, sizes, epoch and seed, without state.
 
 Rows of like length share a bucket, so little of a batch is padding. The sequence of buckets over an epoch depends on
-the epoch alone; the seed decides which rows of a bucket meet in a batch. Runs that differ only in seed therefore keep in
-step, to within the spread of a bucket, and resuming in mid-epoch is skipping the first batches of the same plan.
+the epoch alone; the seed decides which rows of a bucket meet in a batch. Runs that differ only in seed therefore keep
+in step, to within the spread of a bucket, and resuming in mid-epoch is skipping the first batches of the same plan.
 """
 
 import math
