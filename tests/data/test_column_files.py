@@ -142,10 +142,10 @@ def test_between_tabs_a_token_may_hold_blanks_or_be_empty() -> None:
 @pytest.mark.parametrize(
     ("text", "line", "says"),
     [
-        ("EU\tB-ORG\n\nBonn\n", 3, "the line has 1 columns, line 1 has 2: 'Bonn'"),
-        ("# note\nEU B-ORG\nBonn NNP B-LOC\n", 3, "the line has 3 columns, line 2 has 2"),
-        ("EU\tB-ORG\nNew York\n", 2, "the line has 1 columns, line 1 has 2: 'New York'"),
-        ("EU NNP B-NP B-ORG\n\nBonn NNP B-LOC\n", 3, "the line has 3 columns, line 1 has 4"),
+        ("EU\tB-ORG\n\nBonn\n", 3, "2 columns expected as in line 1, found 1: 'Bonn'"),
+        ("# note\nEU B-ORG\nBonn NNP B-LOC\n", 3, "2 columns expected as in line 2, found 3"),
+        ("EU\tB-ORG\nNew York\n", 2, "2 columns expected as in line 1, found 1: 'New York'"),
+        ("EU NNP B-NP B-ORG\n\nBonn NNP B-LOC\n", 3, "4 columns expected as in line 1, found 3"),
     ],
 )
 def test_a_row_with_fewer_or_more_columns_is_an_error_with_its_line(text: str, line: int, says: str) -> None:

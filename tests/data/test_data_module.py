@@ -132,12 +132,6 @@ def test_every_device_has_something_to_score(texts: list[Text], size: int, world
     assert sorted(chain(*chain(*per_rank))) == list(range(len(texts)))
 
 
-def test_padding_is_reported() -> None:
-    made = module([Text(4, 1), Text(2, 1)])
-    batches(made)
-    assert made.padding_fraction == pytest.approx(0.25)
-
-
 def test_worker_processes_give_the_same_batches() -> None:
     texts = [Text(2 + i % 9, 1) for i in range(20)]
     alone, helped = (batches(module(texts, num_workers=workers)) for workers in (0, 1))

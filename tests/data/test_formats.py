@@ -158,8 +158,8 @@ def test_rows_of_empty_cells_are_counted(write: Write) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "line", "says"),
     [
-        ("a.csv", "tokens,tags\nBonn,B-LOC\nBonn\n", ":3", "the row has 1 columns, the first has 2"),
-        ("a.tsv", "tokens\ttags\nBonn\tB-LOC\tO\n", ":2", "the row has 3 columns, the first has 2"),
+        ("a.csv", "tokens,tags\nBonn,B-LOC\nBonn\n", ":3", "2 columns expected as in the first row, found 1"),
+        ("a.tsv", "tokens\ttags\nBonn\tB-LOC\tO\n", ":2", "2 columns expected as in the first row, found 3"),
         ("a.csv", 'tokens,tags\nBonn,B-LOC\n"EU,B-ORG\nRome,O\n', ":3", "the row cannot be read"),
         ("a.csv", "tokens,tags\n", "", "the file has no rows"),
         ("a.csv", ",\n,\n", "", "the file has no rows"),

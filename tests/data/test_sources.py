@@ -147,7 +147,7 @@ def test_a_limit_is_of_its_split_and_zero_leaves_it_out(tmp_path: Path) -> None:
     assert {split: len(table.rows) for split, table in loaded.items()} == {"train": 10, "validation": 3}
 
 
-@pytest.mark.parametrize("wrong", [{"train": 0}, {"test": -1}, {"validation": 2.5}, {"train": True}])
+@pytest.mark.parametrize("wrong", [{"train": 0}, {"validation": 0}, {"test": -1}, {"validation": 2.5}, {"train": True}])
 def test_a_limit_is_a_count(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         Limit(**{"train": None, "validation": None, "test": None, **wrong})

@@ -66,7 +66,9 @@ def test_tokens_and_columns(predicted: Lines, tmp_path: Path, finished_run: Path
     [
         ('{"text": "a"}\n{"text": \n', "in.jsonl:2"),
         ('{"words": "a"}\n', "neither a 'text' nor"),
-        ('{"tokens": [1]}\n', "neither a 'text' nor"),
+        ('{"tokens": [1]}\n', "token number 1 is 1, not text"),
+        ('{"text": "a \\ud800"}\n', "in.jsonl:1: the text holds half a character"),
+        ('{"tokens": ["a", "\\ud800"]}\n', "in.jsonl:1: token number 2 holds half a character"),
     ],
 )
 def test_bad_input_names_the_line(
@@ -75,6 +77,24 @@ def test_bad_input_names_the_line(
     (tmp_path / "in.jsonl").write_text(content)
     assert main(["predict", str(finished_run), "--input", str(tmp_path / "in.jsonl")]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_the_input_is_not_overwritten(
+    tmp_path: Path, finished_run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in.txt").write_text("kept\n")
+    assert main(["predict", str(finished_run), "--input", "in.txt", "--output", f"{tmp_path}/in.txt"]) == 2
+    assert "which it would overwrite" in capsys.readouterr().err
+    assert (tmp_path / "in.txt").read_text() == "kept\n"
+
+
+def test_output_goes_where_it_can(tmp_path: Path, finished_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    new = tmp_path / "new" / "out.jsonl"
+    assert main(["predict", str(finished_run), "--text", "a", "--output", str(new)]) == 0
+    assert json.loads(new.read_text())["text"] == "a"
+    assert main(["predict", str(finished_run), "--text", "a", "--output", str(new / "below.jsonl")]) == 2
+    assert "--output" in capsys.readouterr().err
 
 
 def test_missing_and_wrongly_encoded_files(

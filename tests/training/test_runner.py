@@ -2,7 +2,9 @@
 
 import csv
 import json
+import math
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +125,24 @@ def test_early_stopping_stops(run: Run) -> None:
         "objective.direction=maximize",
     )  # fmt: skip
     assert len(curve(record, "val/loss")) == 1 + 3
+
+
+def test_small_gains_add_up_before_patience_ends(run: Run) -> None:
+    shared = ["optimizer=sgd", "optimizer.lr=1e-3", "scheduler=constant", "trainer.max_epochs=5", "model.dropout=0"]
+    shared += ["objective.metric=loss", "objective.direction=minimize"]
+    losses = curve(run(*shared), "val/loss")[1:]
+    gains = [before - after for before, after in pairwise(losses)]
+    assert 0 < max(gains) < 1.3 * min(gains)
+    stopping = ["trainer.early_stopping.patience=2", f"trainer.early_stopping.min_delta={1.4 * max(gains)}"]
+    assert curve(run(*shared, *stopping), "val/loss")[1:] == losses
+
+
+def test_the_curve_has_a_row_for_each_optimizer_step_of_many_batches(run: Run) -> None:
+    record = run("data.batch_size=4", "trainer.accumulate_grad_batches=3", "trainer.log_every_n_steps=1")
+    steps = math.ceil(record.data["train"]["rows"] / 12)
+    assert len(curve(record, "train/loss")) == steps
+    with (record.folder / "metrics.csv").open() as stream:
+        assert [int(row["step"]) for row in csv.DictReader(stream) if row["train/loss"]] == list(range(1, steps + 1))
 
 
 def test_max_steps_in_mid_epoch_still_validates(run: Run) -> None:

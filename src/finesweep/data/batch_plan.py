@@ -90,10 +90,3 @@ def evaluation_plan(lengths: Sequence[int], batch_size: int, *, rank: int = 0, w
     order = sorted(range(len(lengths)), key=lambda i: (-lengths[i], i))
     batches = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
     return batches[rank::world_size]
-
-
-def padding_fraction(lengths: Sequence[int], batches: Sequence[Sequence[int]]) -> float:
-    """The share of positions in padded batches that holds no sub-word, between 0 and 1."""
-    positions = sum(len(batch) * max(lengths[i] for i in batch) for batch in batches if batch)
-    used = sum(lengths[i] for batch in batches for i in batch)
-    return 1 - used / positions if positions else 0.0

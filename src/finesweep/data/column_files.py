@@ -39,7 +39,7 @@ def read_columns(text: str, path: str, how: Reading) -> Table:
             close()  # a no-break space may be a token, but no line of several columns
         elif len(cells) != shape.width:
             raise UserError(
-                f"the line has {len(cells)} columns, line {shape.line} has {shape.width}: {line.strip()[:60]!r}",
+                f"{shape.width} columns expected as in line {shape.line}, found {len(cells)}: {line.strip()[:60]!r}",
                 where=f"{path}:{number}",
                 remedy="separate the columns by tabs, or by blanks alone; if it is a comment, set data.comment",
             )

@@ -206,7 +206,7 @@ def _read_separated(text: str, path: str, how: Reading, delimiter: str) -> Table
     width = len(records[0])
     for cells, line in zip(records, lines, strict=True):
         if len(cells) != width:
-            raise UserError(f"the row has {len(cells)} columns, the first has {width}", where=f"{path}:{line}")
+            raise UserError(f"{width} columns expected as in the first row, found {len(cells)}", where=f"{path}:{line}")
     header = [cell.strip() for cell in records[0]]
     if how.expected & set(header):
         return Table(path, list(header), [list(r) for r in records[1:]], lines[1:], notes)

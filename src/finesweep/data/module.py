@@ -10,7 +10,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from finesweep.config.errors import UserError
-from finesweep.data.batch_plan import evaluation_plan, padding_fraction, training_plan
+from finesweep.data.batch_plan import evaluation_plan, training_plan
 
 Collate = Callable[[Sequence[Any]], dict[str, Any]]
 
@@ -83,7 +83,6 @@ class DataModule(pl.LightningDataModule):
             )
             for r in range(world)
         ]
-        self.padding_fraction = padding_fraction(lengths, [batch for step in plans[rank] for batch in step])
         batches = []
         for index, step in enumerate(plans[rank]):
             weight = sum(self._weight(features[i]) for plan in plans for batch in plan[index] for i in batch)

@@ -19,10 +19,10 @@ SPLITS = ("train", "validation", "test")
 
 @component
 class Limit:
-    """At most so many rows of a split; null is all of them, 0 leaves the split out."""
+    """At most so many rows of a split; null is all of them, and a test of 0 is left out."""
 
     train: PositiveInt | None
-    validation: NonNegativeInt | None
+    validation: PositiveInt | None
     test: NonNegativeInt | None
 
 

@@ -13,6 +13,7 @@ from finesweep.data.formats import read
 from finesweep.data.table import Reading
 from finesweep.deploy.predictor import Predictor
 from finesweep.tasks.base import Row, Task
+from finesweep.tasks.tag_rows import HALF_CHARACTER, tokens_of
 
 #: Rows that are sorted by length and predicted together: enough to fill batches, few enough to stay in memory.
 _CHUNK = 2048
@@ -43,18 +44,28 @@ def predict_stream(
     """
     if path is not None and path != "-" and not Path(path).is_file():
         raise UserError("there is no such file", where=path)
+    if output is not None and path is not None and Path(output).resolve() == Path(path).resolve():
+        raise UserError("is the input file, which it would overwrite", where=f"--output {output}")
     predictor = Predictor.load(run)
     if batch_size is not None:
         predictor = dataclasses.replace(predictor, batch_size=batch_size)
     with contextlib.ExitStack() as stack:
-        sink = stack.enter_context(Path(output).open("w", encoding="utf-8")) if output else sys.stdout
+        sink = stack.enter_context(_opened(Path(output))) if output else sys.stdout
         rows = (
-            (predictor.task.row_from_text(text) for text in texts)
+            (_from_text(predictor.task, text, "--text") for text in texts)
             if texts
             else _rows(predictor.task, path, input_format)
         )
         for row, prediction in predictor.in_chunks(iter(rows), _CHUNK):
             _write(sink, predictor.task, row, prediction, output_format)
+
+
+def _opened(file: Path) -> TextIO:
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        return file.open("w", encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"the file cannot be written: {error.strerror}", where=f"--output {file}") from error
 
 
 def _write(sink: TextIO, task: Task, row: Row, prediction: Row, output_format: str) -> None:
@@ -82,15 +93,18 @@ def _rows(task: Task, path: str | None, input_format: str) -> Iterator[Row]:
                 text = line.rstrip("\r\n")
                 if number == 1 and input_format == "auto":
                     objects = text.lstrip().startswith("{")
-                yield (
-                    _from_object(task, text, f"{name or 'standard input'}:{number}")
-                    if objects
-                    else task.row_from_text(text)
-                )
+                make = _from_object if objects else _from_text
+                yield make(task, text, f"{name or 'standard input'}:{number}")
         except UnicodeDecodeError as error:
             raise UserError(
                 "the text is not UTF-8", where=name or "standard input", remedy="convert it first"
             ) from error
+
+
+def _from_text(task: Task, text: str, where: str) -> Row:
+    if HALF_CHARACTER.search(text):
+        raise UserError(f"the text holds half a character: {text[:60]!r}", where=where)
+    return task.row_from_text(text)
 
 
 def _from_object(task: Task, line: str, where: str) -> Row:
@@ -100,11 +114,7 @@ def _from_object(task: Task, line: str, where: str) -> Row:
     except json.JSONDecodeError as error:
         raise UserError(f"the line is no JSON: {error.msg}", where=where) from error
     if isinstance(value, dict) and isinstance(value.get("text"), str):
-        return task.row_from_text(value["text"])
-    if (
-        isinstance(value, dict)
-        and isinstance(value.get("tokens"), list)
-        and all(isinstance(t, str) for t in value["tokens"])
-    ):
-        return {"tokens": value["tokens"]}
+        return _from_text(task, value["text"], where)
+    if isinstance(value, dict) and isinstance(value.get("tokens"), list):
+        return {"tokens": tokens_of(value["tokens"], where) if value["tokens"] else []}
     raise UserError("the line has neither a 'text' nor a list of 'tokens'", where=where)

@@ -56,6 +56,7 @@ class Predictor:
         values = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
         task: Task = build(values["task"], values["extension_packages"])
         transformers.logging.set_verbosity_error()
+        transformers.logging.disable_progress_bar()
         auto_class = getattr(transformers, task.auto_class)
         dtype = getattr(torch, values["model"]["dtype"])
         model = auto_class.from_pretrained(folder / "model", dtype=dtype).eval()

@@ -11,7 +11,7 @@ from finesweep.tasks.base import Row
 from finesweep.tasks.tags import is_odd, is_prefixed, split_tag, to_iob2
 
 #: JSON can hold half of a pair of surrogates, which is no character and no tokenizer takes.
-_HALF = re.compile("[\ud800-\udfff]")
+HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 #: An entry as NumPy prints it; its lists have no commas, and Python would read ['a' 'b'] as the one text 'ab'.
 _ENTRY = r"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|\d+)"""
 _NUMPY_LIST = re.compile(rf"\[\s*{_ENTRY}(?:\s+{_ENTRY})+\s*\]")
@@ -27,7 +27,7 @@ def tokens_of(cell: Any, where: str) -> list[str]:
     for number, token in enumerate(tokens, 1):
         if not isinstance(token, str):
             raise UserError(f"token number {number} is {token!r}, not text", where=where)
-        if _HALF.search(token):
+        if HALF_CHARACTER.search(token):
             raise UserError(f"token number {number} holds half a character: {token!r}", where=where)
     return tokens
 

@@ -69,10 +69,9 @@ class Assembled:
         return {"total": sum(p.numel() for p in every), "trainable": trainable}
 
 
-def read_data(parts: Components, splits: tuple[str, ...] | None = None, labels: list[str] | None = None) -> Examples:
-    """The rows of the data source in the task's form; only some splits where they are named."""
-    tables = parts.data.load() if splits is None else parts.data.load(splits)
-    return parts.task.read(tables, parts.data, labels)
+def read_data(parts: Components) -> Examples:
+    """The rows of the data source in the task's form."""
+    return parts.task.read(parts.data.load(), parts.data)
 
 
 def assemble(parts: Components) -> Assembled:

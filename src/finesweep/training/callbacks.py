@@ -25,6 +25,7 @@ class Selection(pl.Callback):
     def __init__(self, objective: Objective, stopping: EarlyStopping, path: Path) -> None:
         self.objective, self.stopping, self.path = objective, stopping, path
         self.value: float | None = None
+        self._to_beat: float | None = None
         self.epoch = self.step = 0
         self.waited = 0
         self.last_step = -1
@@ -39,23 +40,24 @@ class Selection(pl.Callback):
         assert pl_module.outcome is not None
         value = pl_module.outcome.metrics[self.objective.metric]
         self.last_step = trainer.global_step
-        if self._better(value, 0.0):
-            improved = self._better(value, self.stopping.min_delta)
+        if self._better(value, self.value, 0.0):
             self.value, self.epoch, self.step = value, trainer.current_epoch + 1, trainer.global_step
             if trainer.is_global_zero:
                 save_weights(pl_module.model, pl_module.trainable(), self.path)
+        # Many small gains add up to a large one, so patience is measured from the last that was large enough.
+        if self._better(value, self._to_beat, self.stopping.min_delta):
+            self._to_beat, self.waited = value, 0
         else:
-            improved = False
-        self.waited = 0 if improved else self.waited + 1
+            self.waited += 1
         if self.stopping.patience is not None and self.waited >= self.stopping.patience:
             trainer.should_stop = True
 
-    def _better(self, value: float, margin: float) -> bool:
+    def _better(self, value: float, than: float | None, margin: float) -> bool:
         if math.isnan(value):
             return False
-        if self.value is None:
+        if than is None:
             return True
-        gain = value - self.value if self.objective.direction == "maximize" else self.value - value
+        gain = value - than if self.objective.direction == "maximize" else than - value
         return gain > margin
 
 
@@ -80,6 +82,7 @@ class Monitor(pl.Callback):
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._pause(trainer)
+        self._log(trainer, pl_module)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._clock = time.perf_counter()
@@ -94,6 +97,11 @@ class Monitor(pl.Callback):
             self.train_seconds += now - self._clock
             self._clock = now
 
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        self._steps.append(trainer.global_step + 1)  # the optimizer step that the batch is for
+
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
@@ -102,8 +110,8 @@ class Monitor(pl.Callback):
         self.samples += batch["input_ids"].size(0)
         self._summed.append(outputs["summed"])
         self._weights.append(outputs["weight"])
-        self._steps.append(trainer.global_step)
-        if trainer.global_step % self._every == 0:
+        taken = trainer.global_step == self._steps[-1]  # not yet where gradients add up over more batches
+        if taken and trainer.global_step % self._every == 0:
             self._log(trainer, pl_module)
 
     def _log(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -116,7 +124,7 @@ class Monitor(pl.Callback):
         finite = summed.isfinite()
         if not bool(finite.all()):
             bad = self._steps[int((~finite).nonzero()[0])]
-            rate = pl_module.learning_rate(max(0, bad - 1))
+            rate = pl_module.learning_rate(bad - 1)
             raise TrainingError(
                 f"the loss is not a number at step {bad} (epoch {trainer.current_epoch + 1}); "
                 f"the last learning rate was {rate:.3g}",

@@ -2,6 +2,7 @@
 
 import gc
 import logging
+import shutil
 import traceback
 import warnings
 from collections.abc import Sequence
@@ -70,8 +71,9 @@ def run(
             _train(0, record, values, sweep)
         else:
             on_each_device(parts.trainer.devices, _train, record, values, sweep)
-            record = RunRecord.read(folder)
+        record = RunRecord.read(folder)  # as whoever trained has left it
     except BaseException as error:
+        record = RunRecord.read(folder)
         stopped = isinstance(error, Interrupted | KeyboardInterrupt | SystemExit)
         record.end("interrupted" if stopped else "failed", traceback.format_exc())
         parts.logger.finish(failed=True)
@@ -146,8 +148,7 @@ def _train(rank: int, record: RunRecord, values: dict[str, Any], sweep: str | No
         write_atomically(record.folder / "predictions" / f"{split}.jsonl", lines)
     if parts.trainer.save_model:
         _save_model(record, values, parts, work)
-    best.unlink(missing_ok=True)
-    best.parent.rmdir()
+    shutil.rmtree(best.parent, ignore_errors=True)
     record.peak_memory_bytes = memory.bytes()
     record.write()
     write_report(record, {split: outcome.scores for split, outcome in outcomes.items()}, curves.rows)

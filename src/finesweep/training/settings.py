@@ -12,7 +12,8 @@ Precision = Literal["auto", "32-true", "64-true", "bf16-mixed", "16-mixed", "bf1
 
 @component
 class EarlyStopping:
-    """Stop after ``patience`` validations that were not better by more than ``min_delta``; null never stops early."""
+    """Stop after ``patience`` validations that were not better than the best before them
+    by more than ``min_delta``; null never stops early."""
 
     patience: PositiveInt | None
     min_delta: NonNegative
