@@ -8,6 +8,7 @@ import pytest
 
 from finesweep import __version__
 from finesweep.cli import main
+from finesweep.config.paths import conf_dir
 
 
 def test_help_imports_neither_torch_nor_hydra() -> None:
@@ -56,7 +57,10 @@ def test_train_help_lists_groups_and_keys(capsys: pytest.CaptureFixture[str]) ->
     assert main(["train", "--help"]) == 0
     shown = capsys.readouterr().out
     assert "finetune_strategy: frozen, full, lora, top_layers" in shown
-    assert " _base" not in shown
+    for group in conf_dir().iterdir():
+        if group.is_dir():
+            options = sorted(file.stem for file in group.glob("[!_]*.yaml"))
+            assert f"{group.name}: {', '.join(options)}\n" in shown
     assert "max_epochs" in shown
 
 

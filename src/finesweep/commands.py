@@ -84,7 +84,9 @@ def show(args: Namespace, parser: ArgumentParser) -> int:
                 with contextlib.redirect_stdout(printed):
                     helper = hydra.hydra_help if args.hydra_help else hydra.app_help
                     helper(config_name=CONFIG_NAME, args_parser=parser, args=args)
-                print(printed.getvalue().replace("_base, ", ""), end="")
+                print(
+                    printed.getvalue().replace(": _base, ", ": "), end=""
+                )  # what the options of a group share is none
         except HydraException as error:
             raise ConfigError([Problem("command line", str(error).splitlines()[0])]) from error
     return 0

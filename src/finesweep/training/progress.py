@@ -1,5 +1,6 @@
 """A bar for each run on a terminal, and a line for each validation wherever the output goes."""
 
+import math
 import time
 from typing import Any
 
@@ -50,7 +51,7 @@ class ProgressBar(pl.Callback):
     ) -> None:
         if self._bar is not None and time.monotonic() - self._drawn > 1 / _REDRAWS:
             self._drawn = time.monotonic()
-            self._bar.update(self._task, completed=trainer.global_step, state=f"loss {self._monitor.loss:.4f}")
+            self._update(trainer.global_step)
             self._bar.refresh()
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -59,12 +60,18 @@ class ProgressBar(pl.Callback):
         assert isinstance(pl_module, FineTuner)
         assert pl_module.outcome is not None
         value = pl_module.outcome.metrics[self._metric]
-        self._bar.update(self._task, completed=trainer.global_step)
+        self._update(trainer.global_step)
         self._bar.console.print(
             f"  epoch {trainer.current_epoch + 1}  step {trainer.global_step}  "
             f"loss {self._monitor.loss:.4f}  val/{self._metric} {value:.4f}",
             highlight=False,
         )
+
+    def _update(self, step: int) -> None:
+        if self._bar is not None:
+            loss = self._monitor.loss
+            state = "" if math.isnan(loss) else f"loss {loss:.4f}"  # not known before it is first looked at
+            self._bar.update(self._task, completed=step, state=state)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._stop()
