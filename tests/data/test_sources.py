@@ -9,21 +9,25 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from finesweep.config.errors import ConfigError, UserError
 from finesweep.config.instantiate import build
-from finesweep.data.sources import DataSource, DemoSource, FileSource, HubSource, Limit
-from finesweep.data.table import Table
+from finesweep.config.paths import conf_dir
+from finesweep.data.base import DataSource, Limit
+from finesweep.data.sources import DemoSource, FileSource, HubSource
+from finesweep.data.table import Table, Wanted
 
 NO_LIMIT = Limit(train=None, validation=None, test=None)
-COMMON: dict[str, Any] = {
-    "task": "token_classification", "batch_size": 4, "eval_batch_size": 4, "max_length": 64, "split_seed": 1,
-    "validation_fraction": 0.25, "limit": NO_LIMIT, "token_column": "auto", "tag_column": "auto", "label_names": [],
-    "label_map": {}, "num_workers": 0,
+BASE = yaml.safe_load((conf_dir() / "data" / "_base.yaml").read_text())
+COMMON: dict[str, Any] = BASE | {
+    "task": "token_classification", "batch_size": 4, "eval_batch_size": 4, "max_length": 64,
+    "validation_fraction": 0.25, "limit": NO_LIMIT,
 }  # fmt: skip
+NER = Wanted({"token": ["tokens", "words", 0], "tag": ["ner_tags", "tags", "labels", -1]})
 FILES: dict[str, Any] = {
     "name": "files", "train": None, "validation": None, "test": None, "format": "auto", "encoding": "utf-8",
     "comment": "auto", "columns": [],
@@ -59,19 +63,19 @@ def words(table: Table) -> list[str]:
 
 def test_each_file_is_a_split(tmp_path: Path) -> None:
     paths = {split: column_file(tmp_path / split, [split, "x"]) for split in ("train", "validation", "test")}
-    loaded = files(**paths).load()
+    loaded = files(**paths).load(NER)
     assert {split: words(table) for split, table in loaded.items()} == {split: [split, "x"] for split in paths}
     assert all(table.notes == [] for table in loaded.values())
 
 
 def test_there_may_be_no_test_file(tmp_path: Path) -> None:
     paths = {split: column_file(tmp_path / split, [split]) for split in ("train", "validation")}
-    assert list(files(**paths).load()) == ["train", "validation"]
+    assert list(files(**paths).load(NER)) == ["train", "validation"]
 
 
 def test_without_a_validation_file_some_of_the_training_rows_are_held_out(tmp_path: Path) -> None:
     every = [f"w{i}" for i in range(20)]
-    loaded = files(train=column_file(tmp_path / "train", every), test=column_file(tmp_path / "test", ["t"])).load()
+    loaded = files(train=column_file(tmp_path / "train", every), test=column_file(tmp_path / "test", ["t"])).load(NER)
     train, validation = words(loaded["train"]), words(loaded["validation"])
     assert len(validation) == 5  # a quarter
     assert sorted(train + validation) == sorted(every)
@@ -84,42 +88,42 @@ def test_without_a_validation_file_some_of_the_training_rows_are_held_out(tmp_pa
 def test_a_held_out_row_knows_its_line(tmp_path: Path) -> None:
     every = [f"w{i}" for i in range(12)]
     path = column_file(tmp_path / "train", every)
-    for table in files(train=path).load().values():
+    for table in files(train=path).load(NER).values():
         for row, word in enumerate(words(table)):
             assert table.where(row) == f"{path}:{2 * every.index(word) + 1}"
 
 
 def test_what_is_held_out_follows_from_the_split_seed_alone(tmp_path: Path) -> None:
     path = column_file(tmp_path / "train", [f"w{i}" for i in range(40)])
-    drawn = [words(files(train=path, split_seed=seed).load()["validation"]) for seed in (1, 1, 0, 2)]
+    drawn = [words(files(train=path, split_seed=seed).load(NER)["validation"]) for seed in (1, 1, 0, 2)]
     assert drawn[0] == drawn[1]
     assert len({tuple(rows) for rows in drawn}) == 3
     # Also where nothing but the validation split is asked for, as when a finished run is scored again.
-    assert words(files(train=path, split_seed=0).load(("validation",))["validation"]) == drawn[2]
+    assert words(files(train=path, split_seed=0).load(NER, ("validation",))["validation"]) == drawn[2]
 
 
 @pytest.mark.parametrize(("rows", "fraction", "held_out"), [(2, 0.01, 1), (10, 0.1, 1), (10, 0.55, 6), (3, 0.9, 2)])
 def test_at_least_one_row_goes_to_each_side(tmp_path: Path, rows: int, fraction: float, held_out: int) -> None:
     path = column_file(tmp_path / "train", [f"w{i}" for i in range(rows)])
-    loaded = files(train=path, validation_fraction=fraction).load()
+    loaded = files(train=path, validation_fraction=fraction).load(NER)
     assert (len(loaded["train"].rows), len(loaded["validation"].rows)) == (rows - held_out, held_out)
 
 
 def test_one_row_cannot_be_split(tmp_path: Path) -> None:
     path = column_file(tmp_path / "train", ["w"])
     with pytest.raises(UserError, match="one row cannot be split") as caught:
-        files(train=path).load()
+        files(train=path).load(NER)
     assert caught.value.where == path
 
 
 def test_only_what_is_asked_for_is_read(tmp_path: Path) -> None:
     source = files(train="missing", validation="missing", test=column_file(tmp_path / "test", ["t"]))
-    assert list(source.load(("test",))) == ["test"]
+    assert list(source.load(NER, ("test",))) == ["test"]
 
 
 def test_validation_data_cannot_come_from_nowhere(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no validation data"):
-        files(test=column_file(tmp_path / "test", ["t"])).load(("validation",))
+        files(test=column_file(tmp_path / "test", ["t"])).load(NER, ("validation",))
 
 
 @given(st.integers(1, 12), st.integers(1, 12), st.integers(0, 3))
@@ -131,7 +135,7 @@ def test_a_limit_takes_a_sample_that_grows_with_it(
 
     def limited(count: int) -> list[str]:
         limit = Limit(train=count, validation=None, test=None)
-        return words(files(train=path, validation=path, limit=limit, split_seed=seed).load()["train"])
+        return words(files(train=path, validation=path, limit=limit, split_seed=seed).load(NER)["train"])
 
     small, large = sorted((small, large))
     few, many = limited(small), limited(large)
@@ -143,7 +147,7 @@ def test_a_limit_takes_a_sample_that_grows_with_it(
 def test_a_limit_is_of_its_split_and_zero_leaves_it_out(tmp_path: Path) -> None:
     path = column_file(tmp_path / "all", [f"w{i}" for i in range(10)])
     limit = Limit(train=None, validation=3, test=0)
-    loaded = files(train=path, validation=path, test=path, limit=limit).load()
+    loaded = files(train=path, validation=path, test=path, limit=limit).load(NER)
     assert {split: len(table.rows) for split, table in loaded.items()} == {"train": 10, "validation": 3}
 
 
@@ -168,7 +172,7 @@ def test_a_header_is_known_by_the_columns_that_are_asked_for(
     tmp_path: Path, header: str, changes: dict[str, Any], names: list[Any]
 ) -> None:
     (tmp_path / "a.csv").write_text(f"{header}\nBonn,B-LOC\n")
-    assert files(**changes).read(str(tmp_path / "a.csv")).columns == names
+    assert files(**changes).read([str(tmp_path / "a.csv")], NER).columns == names
 
 
 @pytest.mark.parametrize("column", [2, "outer"])
@@ -176,13 +180,13 @@ def test_the_column_of_tags_says_which_lines_are_comments(tmp_path: Path, column
     """By its number or by its name in data.columns; here the last column is no tag at all."""
     (tmp_path / "a.tsv").write_text("1\tRom\tB-LOC\tcity\n#\t#\tO\tmark\n#\ta\tcomment\thashed\n\n1\tx\tO\ty\n")
     source = files(tag_column=column, columns=["nr", "token", "outer", "kind"])
-    assert [row[1] for row in source.read(str(tmp_path / "a.tsv")).rows] == [["Rom", "#"], ["x"]]
+    assert [row[1] for row in source.read([str(tmp_path / "a.tsv")], NER).rows] == [["Rom", "#"], ["x"]]
 
 
 def test_the_reader_is_told_what_the_configuration_says(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_bytes("% Köln\nKöln\tB-LOC\n#x\tno tag\n".encode("latin-1"))
     source = files(format="columns", encoding="latin-1", comment="%")
-    assert source.read(str(tmp_path / "a.json")).rows == [[["Köln", "#x"], ["B-LOC", "no tag"]]]
+    assert source.read([str(tmp_path / "a.json")], NER).rows == [[["Köln", "#x"], ["B-LOC", "no tag"]]]
 
 
 def test_a_missing_file_is_a_problem_of_the_configuration(composed: Callable[..., Any], tmp_path: Path) -> None:
@@ -229,10 +233,10 @@ def test_a_folder_of_parquet_with_named_labels(tmp_path: Path) -> None:
     write_parquet(folder / "train.parquet", [[1, 2, 0], [0, 1]])
     write_parquet(folder / "test.parquet", [[0]])
     source = hub(folder, splits={"train": "train", "validation": None, "test": "test"}, validation_fraction=0.5)
-    loaded = source.load()
+    loaded = source.load(NER)
     assert loaded["test"].columns == ["tokens", "ner_tags"]
     assert loaded["test"].rows == [[["w0"], ["O"]]]
-    rows = loaded["train"].rows + loaded["validation"].rows
+    rows = [*loaded["train"].rows, *loaded["validation"].rows]
     assert sorted(row[1] for row in rows) == [["B-PER", "I-PER", "O"], ["O", "B-PER"]]
 
 
@@ -242,7 +246,7 @@ def test_a_label_that_stands_for_none_gets_no_name(tmp_path: Path) -> None:
     folder = tmp_path / "corpus"
     folder.mkdir()
     write_parquet(folder / "train.parquet", [[-1, 2]])
-    assert hub(folder).load(("train",))["train"].rows == [[["w0", "w1"], [-1, "I-PER"]]]
+    assert hub(folder).load(NER, ("train",))["train"].rows == [[["w0", "w1"], [-1, "I-PER"]]]
 
 
 @pytest.mark.usefixtures("cache")
@@ -251,20 +255,20 @@ def test_a_folder_of_json_lines_keeps_text_and_numbers_as_they_are(tmp_path: Pat
     folder.mkdir()
     rows = [{"tokens": ["a"], "tags": ["O"], "id": 3}, {"tokens": ["b", "c"], "tags": ["O", "B-X"], "id": 4}]
     (folder / "train.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
-    table = hub(folder).load(("train",))["train"]
+    table = hub(folder).load(NER, ("train",))["train"]
     assert [dict(zip(table.columns, row, strict=True)) for row in table.rows] == rows
 
 
 @pytest.mark.usefixtures("cache")
 def test_what_cannot_be_loaded_is_a_readable_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="the data set cannot be loaded") as caught:
-        hub(tmp_path / "none").load(("train",))
+        hub(tmp_path / "none").load(NER, ("train",))
     assert caught.value.where == f"data.path={tmp_path / 'none'}"
     folder = tmp_path / "corpus"
     folder.mkdir()
     pq.write_table(pa.table({"tokens": [["a"]], "tags": [["O"]]}), folder / "train.parquet")
     with pytest.raises(UserError, match="no split 'dev', only train") as caught:
-        hub(folder, splits={"validation": "dev"}).load(("validation",))
+        hub(folder, splits={"validation": "dev"}).load(NER, ("validation",))
     assert caught.value.where == "data.splits"
 
 
@@ -272,15 +276,15 @@ def test_what_cannot_be_loaded_is_a_readable_error(tmp_path: Path) -> None:
 
 
 def test_the_demo_gives_the_splits_that_are_asked_for() -> None:
-    every = demo().load()
+    every = demo().load(NER)
     assert {split: len(table.rows) for split, table in every.items()} == {"train": 40, "validation": 8, "test": 8}
-    assert demo().load(("test",))["test"].rows == every["test"].rows
+    assert demo().load(NER, ("test",))["test"].rows == every["test"].rows
     assert every["train"].columns == ["tokens", "tags"]
 
 
 def test_a_demo_split_does_not_change_with_those_beside_it() -> None:
-    other = demo(sentences={"test": 8, "train": 10, "validation": 2}).load()
-    assert other["test"].rows == demo().load()["test"].rows
+    other = demo(sentences={"test": 8, "train": 10, "validation": 2}).load(NER)
+    assert other["test"].rows == demo().load(NER)["test"].rows
 
 
 @pytest.mark.parametrize("sentences", [{"tset": 3}, {"train": 0}, {"train": "many"}])

@@ -8,6 +8,7 @@ import pytest
 
 from finesweep.config.errors import UserError
 from finesweep.config.instantiate import build
+from finesweep.strategies.base import Purpose
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 SHAPES = ["bert", "roberta", "deberta-v2", "distilbert", "modernbert", "electra"]
@@ -185,7 +186,7 @@ def test_a_skeleton_counts_as_many_parameters(load, strategy_of, encoder_folder,
     def counts(loaded: Any, device: str) -> tuple[int, int]:
         chosen = strategy_of(strategy)
         with torch.device(device):
-            model = chosen.apply(loaded.model, task.peft_type)
+            model = chosen.apply(loaded.model, Purpose(task.peft_type, task.new_head))
         freeze(model, chosen.trainable(model, 0))
         assert {parameter.device.type for parameter in model.parameters()} == {device}
         parameters = list(model.parameters())
@@ -261,7 +262,7 @@ def test_an_adapter_names_the_commit_that_it_fits(load, hub, strategy_of, task, 
     from peft import PeftConfig
 
     lora = strategy_of("lora")
-    lora.finished(lora.apply(load(hub).model, task.peft_type), tmp_path, True)
+    lora.finished(lora.apply(load(hub).model, Purpose(task.peft_type, task.new_head)), tmp_path, True)
     config = PeftConfig.from_pretrained(tmp_path / "adapter")
     assert (config.base_model_name_or_path, config.revision) == ("some/encoder", COMMIT)
 
@@ -274,5 +275,5 @@ def test_a_relative_folder_is_remembered_in_full(load, copy, strategy_of, task, 
     loaded = load(folder.name)
     assert loaded.fingerprint == load(folder).fingerprint
     lora = strategy_of("lora")
-    lora.finished(lora.apply(loaded.model, task.peft_type), tmp_path, True)
+    lora.finished(lora.apply(loaded.model, Purpose(task.peft_type, task.new_head)), tmp_path, True)
     assert PeftConfig.from_pretrained(tmp_path / "adapter").base_model_name_or_path == str(folder.resolve())

@@ -73,6 +73,7 @@ def set_up(encoder_folder: Callable[[str], Path]) -> Callable[..., SetUp]:
     import torch
 
     from finesweep.models.pretrained import PretrainedModel
+    from finesweep.strategies.base import Purpose
 
     def make(shape: str, strategy: str, *overrides: str, apply: bool = True) -> SetUp:
         values, task, chosen, optimizer = _components(f"finetune_strategy={strategy}", *overrides)
@@ -80,7 +81,9 @@ def set_up(encoder_folder: Callable[[str], Path]) -> Callable[..., SetUp]:
         torch.manual_seed(0)
         pretrained = PretrainedModel(**(values | {"name_or_path": str(folder), "pretrained": True}))
         model = pretrained.load(task, LABELS, 32).model
-        return SetUp(chosen, optimizer, chosen.apply(model, task.peft_type) if apply else model, folder)
+        return SetUp(
+            chosen, optimizer, chosen.apply(model, Purpose(task.peft_type, task.new_head)) if apply else model, folder
+        )
 
     return make
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,23 +14,25 @@ from transformers import AutoModelForTokenClassification, AutoTokenizer, PreTrai
 
 import finesweep.models
 from finesweep.config.instantiate import build
-from finesweep.config.schema import Objective
 from finesweep.tasks.base import Feature, Row
-from finesweep.tasks.token_classification import TokenClassification, special_ids
+from finesweep.tasks.tensors import special_ids
+from finesweep.tasks.token_classification import TokenClassification
+from tests.tasks.making import frame_of, task_of
 
 LABELS = ["O", "B-LOC", "I-LOC", "B-ORG", "I-ORG"]
 MODEL_TYPES = ["bert", "roberta", "deberta-v2", "distilbert", "modernbert", "electra"]
 
 
 def task(**changes: Any) -> TokenClassification:
-    values: dict[str, Any] = {
-        "name": "token_classification", "objective": Objective(metric="f1", direction="maximize"),
-        "label_smoothing": 0.0, "window_overlap": 4,
-    }  # fmt: skip
-    return TokenClassification(**{**values, **changes})
+    return task_of("token_classification", **{"window_overlap": 4, **changes})  # type: ignore[no-any-return]
 
 
 # --- encoding ---------------------------------------------------------------------------------------------------
+
+
+def padding(number: int) -> Any:
+    """A frame whose tokenizer is known by its padding token alone."""
+    return frame_of(SimpleNamespace(pad_token_id=number))
 
 
 def _byte_level() -> Tokenizer:
@@ -101,7 +104,7 @@ def test_every_word_is_scored_once_in_an_input_that_fits(
 ) -> None:
     tokenizer = tokenizer_of(kind)
     before, after = special_ids(tokenizer)
-    features = task(window_overlap=overlap).encode(rows, LABELS, tokenizer, max_length)
+    features = task(window_overlap=overlap).encode(rows, frame_of(tokenizer, LABELS, max_length))
     owners: dict[tuple[int, int], int] = {}
     for feature in features:
         assert len(feature) <= max_length
@@ -133,9 +136,9 @@ def test_right_predictions_of_all_features_are_right_predictions_of_all_rows(
 ) -> None:
     """But for words that the tokenizer has no sub-word for: those are O by rule."""
     tokenizer = tokenizer_of(kind)
-    features = task().encode(rows, LABELS, tokenizer, max_length)
+    features = task().encode(rows, frame_of(tokenizer, LABELS, max_length))
     raw = [(f.extra["labels"] + [0], [0.5] * len(f.extra["labels"]) + [0.1]) for f in features]  # with padding
-    predictions = task().decode(rows, features, raw, LABELS)
+    predictions = task().decode(rows, features, raw, frame_of(None, LABELS))
     assert len(predictions) == len(rows)
     for row, prediction in zip(rows, predictions, strict=True):
         has_ids = [bool(_ids(tokenizer, row["tokens"], word)) for word in range(len(row["tokens"]))]
@@ -146,36 +149,36 @@ def test_right_predictions_of_all_features_are_right_predictions_of_all_rows(
 @pytest.mark.parametrize("token", ["\u200b", "\x00", "\u200e", ""])
 def test_a_word_without_a_sub_word_is_o_and_scored_like_any_other(token: str) -> None:
     rows: list[Row] = [{"tokens": ["Bonn", token, "EU"], "tags": ["B-LOC", "I-LOC", "B-ORG"]}]
-    (feature,) = task().encode(rows, LABELS, tokenizer_of("wordpiece"), 32)
+    (feature,) = task().encode(rows, frame_of(tokenizer_of("wordpiece"), LABELS, 32))
     assert feature.extra["words"] == [0, 2]
     assert task().weight(feature) == 2
-    predictions = task().decode(rows, [feature], [([1, 3], [0.9, 0.9])], LABELS)
+    predictions = task().decode(rows, [feature], [([1, 3], [0.9, 0.9])], frame_of(None, LABELS))
     assert predictions == [{"tags": ["B-LOC", "O", "B-ORG"], "scores": [0.9, 1.0, 0.9]}]
-    assert task().score(rows, predictions).metrics["token_accuracy"] == pytest.approx(2 / 3)
-    assert task().score(rows, predictions).metrics["f1"] == pytest.approx(1 / 2)
+    assert task().score(rows, predictions, 0.0).metrics["token_accuracy"] == pytest.approx(2 / 3)
+    assert task().score(rows, predictions, 0.0).metrics["f1"] == pytest.approx(1 / 2)
 
 
 def test_a_long_sentence_is_answered_from_the_middle_of_its_windows() -> None:
     rows: list[Row] = [{"tokens": ["a"] * 20, "tags": ["O"] * 20}]
-    features = task(window_overlap=4).encode(rows, LABELS, tokenizer_of("wordpiece"), 12)
+    features = task(window_overlap=4).encode(rows, frame_of(tokenizer_of("wordpiece"), LABELS, 12))
     assert [feature.extra["words"] for feature in features] == [[*range(8)], [*range(8, 14)], [*range(14, 20)]]
     assert [feature.extra["positions"][0] for feature in features] == [1, 3, 3]
 
 
 def test_no_rows_give_no_features_and_no_predictions() -> None:
-    assert task().encode([], LABELS, tokenizer_of("wordpiece"), 32) == []
-    assert task().decode([], [], [], LABELS) == []
+    assert task().encode([], frame_of(tokenizer_of("wordpiece"), LABELS, 32)) == []
+    assert task().decode([], [], [], frame_of(None, LABELS)) == []
 
 
 def test_rows_without_tags_are_encoded_for_prediction() -> None:
-    (feature,) = task().encode([{"tokens": ["a", "b"]}], LABELS, tokenizer_of("wordpiece"), 32)
+    (feature,) = task().encode([{"tokens": ["a", "b"]}], frame_of(tokenizer_of("wordpiece"), LABELS, 32))
     assert feature.extra["labels"] == [-100, -100]
     assert task().weight(feature) == 0
 
 
 def test_a_tag_that_training_has_not_seen_has_no_label() -> None:
     rows: list[Row] = [{"tokens": ["a", "b"], "tags": ["B-LOC", "B-NEW"]}]
-    (feature,) = task().encode(rows, LABELS, tokenizer_of("wordpiece"), 32)
+    (feature,) = task().encode(rows, frame_of(tokenizer_of("wordpiece"), LABELS, 32))
     assert feature.extra["labels"] == [1, -100]
     assert task().weight(feature) == 1
 
@@ -201,7 +204,7 @@ FEATURES = [feature([2, 7, 8, 3], [1, 2], [1, -100]), feature([2, 9, 3], [1], [0
 
 
 def test_a_batch_is_padded_with_what_means_nothing() -> None:
-    batch = task().collate(FEATURES, 5)
+    batch = task().collate(FEATURES, padding(5))
     assert batch["input_ids"].tolist() == [[2, 7, 8, 3], [2, 9, 3, 5], [2, 3, 5, 5]]
     assert batch["attention_mask"].tolist() == [[1, 1, 1, 1], [1, 1, 1, 0], [1, 1, 0, 0]]
     assert batch["positions"].tolist() == [[1, 2], [1, 0], [0, 0]]
@@ -210,7 +213,7 @@ def test_a_batch_is_padded_with_what_means_nothing() -> None:
 
 def test_the_loss_of_a_row_is_summed_over_its_scored_words() -> None:
     logits = torch.randn(3, 4, len(LABELS), generator=torch.Generator().manual_seed(0))
-    losses, weights = task().loss(logits, task().collate(FEATURES, 0), smooth=True)
+    losses, weights = task().loss(logits, task().collate(FEATURES, padding(0)), smooth=True)
     by_hand = -logits.log_softmax(-1)
     assert losses.tolist() == pytest.approx([by_hand[0, 1, 1].item(), by_hand[1, 1, 0].item(), 0.0])
     assert weights.tolist() == [1, 1, 0] == [task().weight(feature) for feature in FEATURES]
@@ -221,16 +224,16 @@ def test_the_loss_of_a_row_does_not_depend_on_its_batch(seed: int, more: int) ->
     generator = torch.Generator().manual_seed(seed)
     logits = torch.randn(2, 6, len(LABELS), generator=generator)
     short, long = feature([2, 7, 3], [1], [4]), feature([2, *[7] * more, 3], list(range(1, more + 1)), [2] * more)
-    together, weights = task().loss(logits, task().collate([short, long], 0), smooth=True)
-    first, _ = task().loss(logits[:1], task().collate([short], 0), smooth=True)
-    second, _ = task().loss(logits[1:], task().collate([long], 0), smooth=True)
+    together, weights = task().loss(logits, task().collate([short, long], padding(0)), smooth=True)
+    first, _ = task().loss(logits[:1], task().collate([short], padding(0)), smooth=True)
+    second, _ = task().loss(logits[1:], task().collate([long], padding(0)), smooth=True)
     assert together.tolist() == pytest.approx([first.item(), second.item()], rel=1e-5)
     assert weights.tolist() == [1, more]
 
 
 def test_labels_are_smoothed_in_training_alone() -> None:
     logits = torch.randn(3, 4, len(LABELS), generator=torch.Generator().manual_seed(0))
-    batch = task().collate(FEATURES, 0)
+    batch = task().collate(FEATURES, padding(0))
     smooth = task(label_smoothing=0.1)
     plain, _ = task().loss(logits, batch, smooth=True)
     assert smooth.loss(logits, batch, smooth=False)[0].tolist() == plain.tolist()
@@ -250,9 +253,9 @@ def test_a_smoothing_out_of_range_is_refused(value: Any) -> None:
 def test_the_likeliest_tag_is_predicted_with_its_probability(dtype: torch.dtype) -> None:
     logits = torch.full((3, 4, len(LABELS)), -50.0, dtype=dtype)
     logits[0, 1, 4] = logits[0, 2, 3] = logits[1, 1, 2] = 50.0
-    raw = task().predict(logits, task().collate(FEATURES, 0))
+    raw = task().predict(None, logits, task().collate(FEATURES, padding(0)), padding(0))
     rows: list[Row] = [{"tokens": ["a", "b"]}, {"tokens": ["c"]}, {"tokens": []}]
-    assert task().decode(rows, FEATURES, raw, LABELS) == [
+    assert task().decode(rows, FEATURES, raw, frame_of(None, LABELS)) == [
         {"tags": ["I-ORG", "B-ORG"], "scores": [1.0, 1.0]},
         {"tags": ["I-LOC"], "scores": [1.0]},
         {"tags": [], "scores": []},
@@ -271,13 +274,15 @@ def test_an_encoder_of_every_shape_takes_the_batches(encoder_folder: Callable[[s
         {"tokens": [], "tags": []},
         {"tokens": ["EU"], "tags": ["B-ORG"]},
     ]
-    features = task().encode(rows, LABELS, tokenizer, 20)
+    features = task().encode(rows, frame_of(tokenizer, LABELS, 20))
     assert len(features) > len(rows)
 
     def predict(chosen: Sequence[Feature]) -> tuple[torch.Tensor, list[Any]]:
-        batch = task().collate(chosen, tokenizer.pad_token_id)
+        batch = task().collate(chosen, frame_of(tokenizer))
         logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
-        return torch.stack(task().loss(logits, batch, smooth=False)), task().predict(logits.detach(), batch)
+        return torch.stack(task().loss(logits, batch, smooth=False)), task().predict(
+            None, logits.detach(), batch, frame_of(tokenizer)
+        )
 
     losses, together = predict(features)
     losses[0].sum().backward()
@@ -285,7 +290,7 @@ def test_an_encoder_of_every_shape_takes_the_batches(encoder_folder: Callable[[s
     apart = [predict([one]) for one in features]
     assert losses[0].tolist() == pytest.approx([one[0].item() for one, _ in apart], rel=1e-4, abs=1e-5)
     raw = [prediction for _, predictions in apart for prediction in predictions]
-    decoded = [task().decode(rows, features, predicted, LABELS) for predicted in (together, raw)]
+    decoded = [task().decode(rows, features, predicted, frame_of(None, LABELS)) for predicted in (together, raw)]
     assert [row["tags"] for row in decoded[0]] == [row["tags"] for row in decoded[1]]
     assert [len(row["tags"]) for row in decoded[0]] == [27, 0, 1]
 
@@ -294,4 +299,4 @@ def test_the_configuration_builds_the_task(composed: Callable[..., Any]) -> None
     built = build(composed("task.label_smoothing=0.1")["task"], [])
     assert isinstance(built, TokenClassification)
     assert (built.label_smoothing, built.window_overlap) == (0.1, 32)
-    assert set(built.metric_names) == {"loss", *task().score([{"tags": ["O"]}], [{"tags": ["O"]}]).metrics}
+    assert set(built.metric_names) == {"loss", *task().score([{"tags": ["O"]}], [{"tags": ["O"]}], 0.0).metrics}

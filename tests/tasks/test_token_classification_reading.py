@@ -10,32 +10,16 @@ import pyarrow.parquet as pq
 import pytest
 
 from finesweep.config.errors import UserError
-from finesweep.config.schema import Objective
 from finesweep.data.fingerprint import fingerprint
-from finesweep.data.sources import FileSource, Limit
 from finesweep.tasks.base import Examples
 from finesweep.tasks.token_classification import TokenClassification
+from tests.tasks.making import read_files, source_of, task_of
 
 LABELS = ["O", "B-LOC", "I-LOC", "B-ORG", "I-ORG"]
 
 
 def task(**changes: Any) -> TokenClassification:
-    values: dict[str, Any] = {
-        "name": "token_classification", "objective": Objective(metric="f1", direction="maximize"),
-        "label_smoothing": 0.0, "window_overlap": 4,
-    }  # fmt: skip
-    return TokenClassification(**{**values, **changes})
-
-
-def source(**changes: Any) -> FileSource:
-    values: dict[str, Any] = {
-        "name": "files", "task": "token_classification", "batch_size": 4, "eval_batch_size": 4, "max_length": 32,
-        "split_seed": 1, "validation_fraction": 0.5, "limit": Limit(train=None, validation=None, test=None),
-        "token_column": "auto", "tag_column": "auto", "label_names": [], "label_map": {}, "num_workers": 0,
-        "train": None, "validation": None, "test": None, "format": "auto", "encoding": "utf-8", "comment": "auto",
-        "columns": [],
-    }  # fmt: skip
-    return FileSource(**{**values, **changes})
+    return task_of("token_classification", window_overlap=4, **changes)  # type: ignore[no-any-return]
 
 
 @pytest.fixture
@@ -43,12 +27,7 @@ def examples(tmp_path: Path) -> Callable[..., Examples]:
     """``examples({"train.txt": text, …}, labels=None, **source)``: the files of some splits, read by the task."""
 
     def read(contents: dict[str, str], labels: Sequence[str] | None = None, **changes: Any) -> Examples:
-        paths = {}
-        for name, content in contents.items():
-            (tmp_path / name).write_text(content, encoding="utf-8")
-            paths[name.partition(".")[0]] = str(tmp_path / name)
-        reader = source(**paths, **changes)
-        return task().read(reader.load(tuple(paths)), reader, labels)
+        return read_files(task(), tmp_path, contents, labels, **changes)
 
     return read
 
@@ -90,8 +69,8 @@ def test_every_format_gives_the_same_rows_and_the_same_fingerprint(tmp_path: Pat
         pq.write_table(pa.Table.from_pylist(ROWS), path)
     else:
         path.write_text(FORMS[name], encoding="utf-8")
-    reader = source(train=str(path))
-    read = task().read(reader.load(("train",)), reader)
+    reader = source_of(task(), train=str(path))
+    read = task().read(reader.load(task().wanted, ("train",)), reader)
     assert read.splits == {"train": ROWS}
     assert fingerprint(read.splits["train"]) == fingerprint(ROWS)
     assert (read.labels, read.notes) == (LABELS, [])
@@ -125,10 +104,10 @@ def test_columns_are_counted_from_0_or_from_the_end_or_named(
 @pytest.mark.parametrize(
     ("content", "changes", "says"),
     [
-        ({"train.txt": "a\nb\n"}, {}, "tokens and tags would both come from column 0"),
+        ({"train.txt": "a\nb\n"}, {}, "token and tag would both come from column 0"),
         ({"train.txt": "a O\nb B-X\n"}, {"tag_column": 2}, "there is no column 2; the columns are: 0, 1"),
         ({"train.txt": "a O\n"}, {"token_column": "word"}, "there is no column 'word'; the columns are: 0, 1"),
-        ({"train.txt": "a O\n"}, {"token_column": 1}, "tokens and tags would both come from column 1"),
+        ({"train.txt": "a O\n"}, {"token_column": 1}, "token and tag would both come from column 1"),
         ({"train.jsonl": '{"text": "a"}'}, {}, "there is no column 'tokens' or 'words'; the columns are: text"),
         ({"train.jsonl": '{"tokens": ["a"]}'}, {}, "there is no column 'ner_tags' or 'tags' or 'labels'"),
     ],
@@ -234,6 +213,6 @@ def test_training_data_without_an_entity_is_an_error(examples: Callable[..., Exa
 
 
 def test_predictions_as_columns_can_be_read_again(examples: Callable[..., Examples]) -> None:
-    written = "".join(task().columns(row, {"tags": row["tags"]}) + "\n" for row in ROWS)
+    written = "".join(task().lines(row, {"tags": row["tags"]}) + "\n" for row in ROWS)
     assert written.startswith("EU\tB-ORG\nrejects\tO\n")
     assert examples({"train.txt": written}).splits["train"] == ROWS

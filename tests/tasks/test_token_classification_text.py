@@ -7,24 +7,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finesweep.config.schema import Objective
 from finesweep.tasks.base import Row
 from finesweep.tasks.token_classification import TokenClassification
+from tests.tasks.making import task_of
 
 LABELS = ["O", "B-LOC", "I-LOC", "B-ORG", "I-ORG"]
 
 
 def task(**changes: Any) -> TokenClassification:
-    values: dict[str, Any] = {
-        "name": "token_classification", "objective": Objective(metric="f1", direction="maximize"),
-        "label_smoothing": 0.0, "window_overlap": 4,
-    }  # fmt: skip
-    return TokenClassification(**{**values, **changes})
+    return task_of("token_classification", window_overlap=4, **changes)  # type: ignore[no-any-return]
 
 
 @given(st.text())
 def test_words_of_a_text_stand_where_their_spans_say_and_leave_nothing_out(text: str) -> None:
-    row = task().row_from_text(text)
+    row = task().row_from_text(text, "here")
     assert [text[start:end] for start, end in row["spans"]] == row["tokens"]
     assert "".join(row["tokens"]) == re.sub(r"\s", "", text)
     assert row["spans"] == sorted(row["spans"])
@@ -45,12 +41,12 @@ def test_words_of_a_text_stand_where_their_spans_say_and_leave_nothing_out(text:
     ],
 )
 def test_words_and_marks_of_a_text(text: str, tokens: str | list[str]) -> None:
-    assert task().row_from_text(text)["tokens"] == (tokens.split() if isinstance(tokens, str) else tokens)
+    assert task().row_from_text(text, "here")["tokens"] == (tokens.split() if isinstance(tokens, str) else tokens)
 
 
 @given(st.text(), st.data())
 def test_offsets_of_entities_cut_them_out_of_the_text(text: str, data: st.DataObject) -> None:
-    row = task().row_from_text(text)
+    row = task().row_from_text(text, "here")
     tags = data.draw(st.lists(st.sampled_from(LABELS), min_size=len(row["tokens"]), max_size=len(row["tokens"])))
     found = task().readable(row, {"tags": tags, "scores": [0.5] * len(tags)})
     assert found["text"] == text
@@ -61,7 +57,7 @@ def test_offsets_of_entities_cut_them_out_of_the_text(text: str, data: st.DataOb
 
 
 def test_a_prediction_is_readable() -> None:
-    row = task().row_from_text("In New  York, EU.")
+    row = task().row_from_text("In New  York, EU.", "here")
     prediction = {"tags": ["O", "B-LOC", "I-LOC", "O", "B-ORG", "O"], "scores": [1.0, 0.9, 0.6, 1.0, 0.8, 1.0]}
     assert task().readable(row, prediction) == {
         "text": "In New  York, EU.",
@@ -83,4 +79,4 @@ def test_a_row_of_tokens_is_read_as_joined_by_blanks() -> None:
 @pytest.mark.parametrize("row", [{"tokens": []}, {"tokens": [], "text": " ", "spans": []}])
 def test_an_empty_text_has_no_entities_and_no_lines(row: Row) -> None:
     assert task().readable(row, {"tags": [], "scores": []})["entities"] == []
-    assert task().columns(row, {"tags": [], "scores": []}) == ""
+    assert task().lines(row, {"tags": [], "scores": []}) == ""

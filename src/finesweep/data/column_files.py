@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from finesweep.config.errors import UserError
 from finesweep.data.table import Reading, Table
@@ -17,13 +18,15 @@ def read_columns(text: str, path: str, how: Reading) -> Table:
     shape = _shape(lines, how)
     rows = [(number, line, _cells(line, shape.tabbed)) for number, line in lines]
     tags = _tags([cells for _, line, cells in rows if not line.startswith("#")], shape.width, how.tag_column)
-    table = Table(path, list(range(shape.width)), [])
+    found: list[list[Any]] = []
+    begins: list[int] = []
+    table = Table(path, list(range(shape.width)), found, begins)
     block: list[list[str]] = []
     comments = documents = before = 0
 
     def close() -> None:
         if block:
-            table.rows.append([list(column) for column in zip(*block, strict=True)])
+            found.append([list(column) for column in zip(*block, strict=True)])
             block.clear()
 
     for number, line, cells in rows:
@@ -45,7 +48,7 @@ def read_columns(text: str, path: str, how: Reading) -> Table:
             )
         else:
             if not block:
-                table.lines.append(number)
+                begins.append(number)
             block.append(cells)
     close()
     if comments:

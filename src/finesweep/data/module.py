@@ -33,7 +33,7 @@ class DataModule(pl.LightningDataModule):
         rows: Mapping[str, Sequence[Any]],
         features: Mapping[str, Sequence[Any]],
         collate: Collate,
-        weight: Callable[[Any], int],
+        weight: Callable[[Any], float],
         *,
         batch_size: int,
         eval_batch_size: int,
@@ -86,7 +86,7 @@ class DataModule(pl.LightningDataModule):
         batches = []
         for index, step in enumerate(plans[rank]):
             weight = sum(self._weight(features[i]) for plan in plans for batch in plan[index] for i in batch)
-            scale = self._accumulate * world / max(weight, 1)
+            scale = self._accumulate * world / (weight or 1)
             # A device without rows in the last step runs one for show, so that the others need not wait for it.
             batches += [(batch, scale) if batch else ([0], 0.0) for batch in step]
         return batches

@@ -1,13 +1,49 @@
 """What every reader returns, and what it can be told."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from finesweep.config.errors import UserError
 
-Format = Literal["auto", "columns", "json", "csv", "tsv", "parquet"]
+Format = Literal["auto", "columns", "json", "csv", "tsv", "parquet", "text", "semeval"]
 Column = int | str
+#: What a text file is whose ending and content say nothing: tokens with their columns, or a text on each line.
+Plain = Literal["columns", "text"]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a task wants to find in a table.
+
+    Attributes:
+        columns: its own name of each column -> where to look for it: names in order of preference, and numbers for
+            files whose columns have no names.
+        optional: those that need not be there.
+        plain: what a text file is by default.
+    """
+
+    columns: Mapping[str, Sequence[Column]]
+    optional: frozenset[str] = frozenset()
+    plain: Plain = "columns"
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Column names of which one in the first row of a CSV makes it a header."""
+        return frozenset(name for names in self.columns.values() for name in names if isinstance(name, str))
+
+
+class Chosen(Sequence[Any]):
+    """Some of the entries of a sequence, in a given order, read only when they are asked for."""
+
+    def __init__(self, entries: Sequence[Any], indices: Sequence[int]) -> None:
+        self._entries, self._indices = entries, indices
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._entries[self._indices[index]]
 
 
 @dataclass
@@ -21,39 +57,89 @@ class Table:
             is the list of that column's entries.
         lines: the 1-based line at which each row begins; empty where the format has no lines.
         notes: what the reader decided that the user should know.
+        found: a task's name of a column -> how to get at its cell, see :meth:`find`.
     """
 
     path: str
     columns: list[Column]
-    rows: list[list[Any]]
-    lines: list[int] = field(default_factory=list)
+    rows: Sequence[list[Any]]
+    lines: Sequence[int] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    found: dict[str, Callable[[list[Any]], Any]] = field(default_factory=dict)
 
     def where(self, row: int) -> str:
         """``file:line`` of a row, where it begins."""
-        if self.lines:
+        if len(self.lines):
             return f"{self.path}:{self.lines[row]}"
         return f"{self.path}, row {row + 1}"
 
     def take(self, rows: Sequence[int], *notes: str) -> "Table":
         """A table of the given rows, in the given order, with more notes."""
-        lines = [self.lines[row] for row in rows] if self.lines else []
-        return Table(self.path, self.columns, [self.rows[row] for row in rows], lines, [*self.notes, *notes])
+        lines: Sequence[int] = Chosen(self.lines, rows) if len(self.lines) else []
+        return replace(self, rows=Chosen(self.rows, rows), lines=lines, notes=[*self.notes, *notes])
 
-    def column(self, wanted: Column, candidates: Sequence[Column]) -> int:
-        """The index of a column: ``wanted`` by name or number, or the first candidate that there is for ``auto``.
+    def find(self, wanted: Wanted, settings: Mapping[str, Column]) -> "Table":
+        """The same rows with the columns of a task found.
+
+        Args:
+            settings: what ``data.<name>_column`` says: a name, a number, or ``auto`` for the task's own candidates. A
+                name with dots goes into objects: ``translation.de``.
 
         Raises:
-            UserError: there is no such column; the message lists those that there are.
+            UserError: a column is not there, or is two things at once; the message lists those that there are.
         """
-        for choice in candidates if wanted == "auto" else [wanted]:
-            if isinstance(choice, str) and choice in self.columns:
-                return self.columns.index(choice)
+        numbered = all(isinstance(column, int) for column in self.columns)
+        places: dict[str, tuple[int, list[str]]] = {}
+        for name, candidates in wanted.columns.items():
+            setting = settings.get(name, "auto")
+            usable = [choice for choice in candidates if isinstance(choice, int) == numbered]
+            place = self._place(usable if setting == "auto" else [setting])
+            if place is None and setting == "auto" and name in wanted.optional:
+                continue
+            if place is None:
+                asked = " or ".join(repr(choice) for choice in (usable if setting == "auto" else [setting]))
+                have = ", ".join(str(column) for column in self.columns)
+                raise UserError(
+                    f"there is no column {asked or name}; the columns are: {have}",
+                    where=self.path,
+                    remedy=f"set data.{name}_column to the column that holds the {name}",
+                )
+            twin = next((other for other, taken in places.items() if taken == place), None)
+            if twin is not None:
+                raise UserError(
+                    f"{twin} and {name} would both come from column {self.columns[place[0]]}",
+                    where=self.path,
+                    remedy=f"set data.{twin}_column and data.{name}_column",
+                )
+            places[name] = place
+        return replace(self, found={name: _getter(*place) for name, place in places.items()})
+
+    def _place(self, choices: Sequence[Column]) -> tuple[int, list[str]] | None:
+        for choice in choices:
             if isinstance(choice, int) and -len(self.columns) <= choice < len(self.columns):
-                return choice % len(self.columns)
-        names = ", ".join(str(column) for column in self.columns)
-        asked = " or ".join(repr(choice) for choice in (candidates if wanted == "auto" else [wanted]))
-        raise UserError(f"there is no column {asked}; the columns are: {names}", where=self.path)
+                return choice % len(self.columns), []
+            if isinstance(choice, str):
+                if choice in self.columns:
+                    return self.columns.index(choice), []
+                outer, *inner = choice.split(".")
+                if inner and outer in self.columns:
+                    return self.columns.index(outer), inner
+        return None
+
+    def records(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Pairs (place, cells by the task's names), row by row; see :meth:`find`."""
+        for index, cells in enumerate(self.rows):
+            yield self.where(index), {name: get(cells) for name, get in self.found.items()}
+
+
+def _getter(index: int, inner: Sequence[str]) -> Callable[[list[Any]], Any]:
+    def get(cells: list[Any]) -> Any:
+        cell = cells[index]
+        for key in inner:
+            cell = cell.get(key) if isinstance(cell, dict) else None
+        return cell
+
+    return get
 
 
 @dataclass(frozen=True)
@@ -67,6 +153,9 @@ class Reading:
         expected: column names of which one in the first row of a CSV or TSV makes that row a header.
         tag_column: the column that decides whether a line beginning with ``#`` is a comment (column files).
         comment: ``auto`` for that rule, else the prefix of comment lines; empty for no comments at all.
+        plain: what a text file is whose ending and content say nothing.
+        parted: whether several columns are wanted, so that tabs in a text file part them.
+        blank: whether an empty line of a text file is a row, as it is where files stand side by side.
     """
 
     format: Format = "auto"
@@ -75,3 +164,6 @@ class Reading:
     expected: frozenset[str] = frozenset()
     tag_column: int = -1
     comment: str = "auto"
+    plain: Plain = "columns"
+    parted: bool = False
+    blank: bool = False

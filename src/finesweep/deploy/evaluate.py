@@ -1,12 +1,13 @@
 """Score a finished run on data: its own, another domain's, a file's."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from finesweep.config.errors import UserError
 from finesweep.config.instantiate import build
-from finesweep.data.sources import DataSource
+from finesweep.data.base import DataSource
 from finesweep.deploy.predictor import Predictor
 from finesweep.results.record import prediction_lines, write_atomically
 from finesweep.results.tables import Scores
@@ -17,7 +18,7 @@ from finesweep.tasks.base import Row, Task
 class Evaluation:
     """Rows, their predictions, and the scores."""
 
-    rows: list[Row]
+    rows: Sequence[Row]
     predictions: list[Row]
     scores: Scores
     metrics: dict[str, float]
@@ -48,13 +49,13 @@ def evaluate(folder: Path, values: dict[str, Any], split: str | None) -> tuple[s
     if task.name != predictor.task.name:
         raise UserError(f"the run is for {predictor.task.name}, the data for {task.name}", where=str(folder))
     for choice in (split,) if split else ("test", "validation"):
-        tables = source.load((choice,))
+        tables = source.load(task.wanted, (choice,))
         if choice in tables:
             break
     else:
         raise UserError(f"the data has no split '{split or 'test'}'", where=f"data={source.name}")
-    examples = task.read(tables, source, predictor.labels)
+    examples = task.read(tables, source, predictor.frame.labels)
     rows = examples.splits[choice]
     predictions, loss = predictor.run(rows)
-    scores = task.score(rows, predictions)
+    scores = task.score(rows, predictions, loss)
     return choice, Evaluation(rows, predictions, scores, {"loss": loss, **scores.metrics}, examples.notes)

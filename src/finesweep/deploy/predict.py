@@ -13,7 +13,6 @@ from finesweep.data.formats import read
 from finesweep.data.table import Reading
 from finesweep.deploy.predictor import Predictor
 from finesweep.tasks.base import Row, Task
-from finesweep.tasks.tag_rows import HALF_CHARACTER, tokens_of
 
 #: Rows that are sorted by length and predicted together: enough to fill batches, few enough to stay in memory.
 _CHUNK = 2048
@@ -52,7 +51,7 @@ def predict_stream(
     with contextlib.ExitStack() as stack:
         sink = stack.enter_context(_opened(Path(output))) if output else sys.stdout
         rows = (
-            (_from_text(predictor.task, text, "--text") for text in texts)
+            (predictor.task.row_from_text(text, "--text") for text in texts)
             if texts
             else _rows(predictor.task, path, input_format)
         )
@@ -72,7 +71,7 @@ def _write(sink: TextIO, task: Task, row: Row, prediction: Row, output_format: s
     if output_format == "jsonl":
         sink.write(json.dumps(task.readable(row, prediction), ensure_ascii=False) + "\n")
     else:
-        sink.write(task.columns(row, prediction) + "\n")
+        sink.write(task.lines(row, prediction) + "\n")
     sink.flush()
 
 
@@ -82,7 +81,7 @@ def _rows(task: Task, path: str | None, input_format: str) -> Iterator[Row]:
         if name is None:
             raise UserError("columns are read from a file: --input FILE", where="--input-format columns")
         table = read(name, Reading(format="columns"))
-        yield from ({"tokens": row[0]} for row in table.rows)
+        yield from (task.row_from_object({"tokens": row[0]}, table.where(i)) for i, row in enumerate(table.rows))
         return
     with contextlib.ExitStack() as stack:
         lines: Iterable[str]
@@ -93,28 +92,19 @@ def _rows(task: Task, path: str | None, input_format: str) -> Iterator[Row]:
                 text = line.rstrip("\r\n")
                 if number == 1 and input_format == "auto":
                     objects = text.lstrip().startswith("{")
-                make = _from_object if objects else _from_text
-                yield make(task, text, f"{name or 'standard input'}:{number}")
+                where = f"{name or 'standard input'}:{number}"
+                yield _from_object(task, text, where) if objects else task.row_from_text(text, where)
         except UnicodeDecodeError as error:
             raise UserError(
                 "the text is not UTF-8", where=name or "standard input", remedy="convert it first"
             ) from error
 
 
-def _from_text(task: Task, text: str, where: str) -> Row:
-    if HALF_CHARACTER.search(text):
-        raise UserError(f"the text holds half a character: {text[:60]!r}", where=where)
-    return task.row_from_text(text)
-
-
 def _from_object(task: Task, line: str, where: str) -> Row:
-    """A row of an object with ``text``, or with what the task itself calls its input (``tokens``)."""
     try:
         value: Any = json.loads(line)
     except json.JSONDecodeError as error:
         raise UserError(f"the line is no JSON: {error.msg}", where=where) from error
-    if isinstance(value, dict) and isinstance(value.get("text"), str):
-        return _from_text(task, value["text"], where)
-    if isinstance(value, dict) and isinstance(value.get("tokens"), list):
-        return {"tokens": tokens_of(value["tokens"], where) if value["tokens"] else []}
-    raise UserError("the line has neither a 'text' nor a list of 'tokens'", where=where)
+    if not isinstance(value, dict):
+        raise UserError(f"the line should be a JSON object, not {type(value).__name__}", where=where)
+    return task.row_from_object(value, where)

@@ -1,6 +1,6 @@
 """A finished run's model, ready to predict: from rows in the task's form, or from plain text."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +12,12 @@ import yaml
 from finesweep.config.errors import UserError
 from finesweep.config.instantiate import build
 from finesweep.data.batch_plan import evaluation_plan
+from finesweep.models.pretrained import kind_of
 from finesweep.results.record import RunRecord
-from finesweep.tasks.base import Row, Task
+from finesweep.tasks.base import Frame, Row, Task
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedModel
 
 
 @dataclass(frozen=True)
@@ -24,17 +25,14 @@ class Predictor:
     """A model with all that prediction needs.
 
     Attributes:
-        labels: in the order of the model's outputs.
-        max_length: sub-words in an input; longer rows become overlapping windows.
+        frame: what the task has to know of the model.
         batch_size: rows at a time.
         precision: as in training, so that a score is the same as the run's own.
     """
 
     task: Task
     model: "PreTrainedModel"
-    tokenizer: "PreTrainedTokenizerBase"
-    labels: list[str]
-    max_length: int
+    frame: Frame
     batch_size: int
     precision: str
 
@@ -57,25 +55,35 @@ class Predictor:
         task: Task = build(values["task"], values["extension_packages"])
         transformers.logging.set_verbosity_error()
         transformers.logging.disable_progress_bar()
-        auto_class = getattr(transformers, task.auto_class)
+        kind = kind_of(transformers.AutoConfig.from_pretrained(folder / "model"))
+        auto_class = getattr(transformers, task.auto_class_for(kind))
         dtype = getattr(torch, values["model"]["dtype"])
         model = auto_class.from_pretrained(folder / "model", dtype=dtype).eval()
         if torch.cuda.is_available():
             model = model.cuda()
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder / "model")
         data = values["data"]
-        return cls(
-            task, model, tokenizer, record.labels, data["max_length"], data["eval_batch_size"],
-            values["trainer"]["precision"],
-        )  # fmt: skip
+        frame = Frame(tokenizer, record.labels, data["max_length"], kind)
+        return cls(task, model, frame, data["eval_batch_size"], values["trainer"]["precision"])
 
-    def predict(self, texts: Sequence[str]) -> list[dict[str, Any]]:
-        """Predictions for plain texts, in order, in the form that the task gives them to readers.
+    def predict(self, inputs: Sequence[str | Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Predictions in order, in the form that the task gives them to readers.
 
         For token classification: ``{"text", "entities": [{"type", "text", "start", "end", "score"}]}`` with character
         offsets.
+
+        Args:
+            inputs: plain texts, or what a task takes beside them as a mapping: ``{"question": …, "context": …}``.
+
+        Raises:
+            UserError: an input is not what the task takes.
         """
-        rows = [self.task.row_from_text(text) for text in texts]
+        rows = [
+            self.task.row_from_text(each, f"input {number}")
+            if isinstance(each, str)
+            else self.task.row_from_object(each, f"input {number}")
+            for number, each in enumerate(inputs, 1)
+        ]
         return [
             self.task.readable(row, prediction) for row, prediction in zip(rows, self.predict_rows(rows), strict=True)
         ]
@@ -87,20 +95,21 @@ class Predictor:
 
     def run(self, rows: Sequence[Row]) -> tuple[list[Row], float]:
         """Predictions, and the mean loss over what is labelled (0 where nothing is)."""
-        features = self.task.encode(rows, self.labels, self.tokenizer, self.max_length)
+        task, model = self.task, self.model
+        features = task.encode(rows, self.frame)
         raw: list[Any] = [None] * len(features)
         summed = weight = 0.0
-        pad = int(self.tokenizer.pad_token_id)
         with torch.inference_mode(), self._autocast():
             for indices in evaluation_plan([len(feature) for feature in features], self.batch_size):
-                batch = self.task.collate([features[i] for i in indices], pad)
-                batch = {key: value.to(self.model.device) for key, value in batch.items()}
-                logits = self.model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
-                losses, weights = self.task.loss(logits, batch, smooth=False)
+                batch = task.collate([features[i] for i in indices], self.frame)
+                batch = {key: value.to(model.device) for key, value in batch.items()}
+                batch = dict(task.corrupt(batch, training=False))
+                logits = task.forward(model, batch)
+                losses, weights = task.loss(logits, batch, smooth=False)
                 summed, weight = summed + float(losses.double().sum()), weight + float(weights.sum())
-                for index, prediction in zip(indices, self.task.predict(logits, batch), strict=True):
+                for index, prediction in zip(indices, task.predict(model, logits, batch, self.frame), strict=True):
                     raw[index] = prediction
-        return self.task.decode(rows, features, raw, self.labels), summed / max(weight, 1.0)
+        return task.decode(rows, features, raw, self.frame), summed / max(weight, 1.0)
 
     def in_chunks(self, rows: Iterator[Row], size: int) -> Iterator[tuple[Row, Row]]:
         """Pairs (row, prediction) for a stream of rows, ``size`` at a time."""

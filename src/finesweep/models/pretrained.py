@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from finesweep.config.errors import UserError
 from finesweep.config.fields import Positive, Probability, component
-from finesweep.models.tokenizer import prepare_for_words
+from finesweep.models.tokenizer import check_tokenizer, prepare_for_words
 from finesweep.strategies.base import encoder_name
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-    from finesweep.tasks.base import Task
+    from finesweep.tasks.base import Kind, Task
 
 #: ``embedded:tiny`` is the folder ``tiny_files`` beside this file.
 _EMBEDDED = "embedded:"
@@ -25,10 +25,11 @@ _DROPOUTS = ("dropout", "dropout_prob", "dropout_rate", "pdrop")
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model with its head, its tokenizer, and the hash of the files they came from."""
+    """A model with its head, its tokenizer, what it is made of, and the hash of the files it came from."""
 
     model: "PreTrainedModel"
     tokenizer: "PreTrainedTokenizerBase"
+    kind: "Kind"
     fingerprint: str
 
 
@@ -71,9 +72,7 @@ class PretrainedModel:
         Raises:
             UserError: it cannot be loaded, lacks weights of its encoder, or is too short for ``max_length``.
         """
-        loaded = self._load(task, labels, max_length, weights=True)
-        task.configure(loaded.model)
-        return loaded
+        return self._load(task, labels, max_length, weights=True)
 
     def skeleton(self, task: "Task", labels: Sequence[str], max_length: int) -> Loaded:
         """The same without weights, on the meta device: for counting parameters. Raises as :meth:`load` does."""
@@ -90,17 +89,25 @@ class PretrainedModel:
         # Code that comes with a model is never run; left open, transformers would ask on the terminal.
         common = {"revision": self.revision, "trust_remote_code": False}
         with self._explained(where):
-            config = AutoConfig.from_pretrained(
-                where,
-                id2label=dict(enumerate(labels)),
-                label2id={label: index for index, label in enumerate(labels)},
-                **common,
-            )
+            config = AutoConfig.from_pretrained(where, **task.head(labels), **common)
+            kind = kind_of(config)
+            if kind not in task.kinds:
+                raise UserError(
+                    f"is {_A[kind]}, and {task.name} needs {' or '.join(_A[k] for k in task.kinds)}",
+                    where=self._key,
+                    remedy="choose another model",
+                )
             config._commit_hash = _commit(where, self.revision)  # where older versions of transformers kept it
-            tokenizer = AutoTokenizer.from_pretrained(where, add_prefix_space=True, **common)
-            prepare_for_words(tokenizer, self._key)
+            # Only where words come one by one is the blank before the first of them a matter of the text.
+            words = {"add_prefix_space": True} if task.of_words else {}
+            tokenizer = AutoTokenizer.from_pretrained(where, **words, **common)
+            check_tokenizer(tokenizer, self._key, pad_with_end=kind == "decoder")
+            if task.of_words:
+                prepare_for_words(tokenizer)
+            if config.pad_token_id is None:
+                config.pad_token_id = tokenizer.pad_token_id
             self._set_dropout(config)
-            auto_class = getattr(transformers, task.auto_class)
+            auto_class = getattr(transformers, task.auto_class_for(kind))
             if weights and self.pretrained:
                 model = self._pretrained(where, config, auto_class, common)
             else:
@@ -109,7 +116,8 @@ class PretrainedModel:
                     model = auto_class.from_config(config, dtype=torch.float32, trust_remote_code=False)
                 model = model.to(getattr(torch, self.dtype))
         _check_length(model, tokenizer, max_length)
-        return Loaded(model, tokenizer, (config._commit_hash or _fingerprint(Path(where))) if weights else "")
+        fingerprint = (config._commit_hash or _fingerprint(Path(where))) if weights else ""
+        return Loaded(model, tokenizer, kind, fingerprint)
 
     def _pretrained(
         self, where: str, config: "PretrainedConfig", auto_class: Any, common: dict[str, Any]
@@ -169,6 +177,27 @@ class PretrainedModel:
         except Exception as error:
             what, remedy = _reason(where, error)
             raise UserError(f"the model cannot be loaded: {what}", where=self._key, remedy=remedy) from error
+
+
+_A: dict["Kind", str] = {
+    "encoder": "an encoder", "decoder": "a decoder", "encoder-decoder": "an encoder-decoder"
+}  # fmt: skip
+
+
+def kind_of(config: "PretrainedConfig") -> "Kind":
+    """What a model is made of, by its configuration.
+
+    What can fill in masked words is an encoder, though transformers could also let most of those write.
+    """
+    from transformers.models.auto.modeling_auto import (
+        MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+        MODEL_FOR_MASKED_LM_MAPPING_NAMES,
+    )
+
+    if config.is_encoder_decoder:
+        return "encoder-decoder"
+    writes = config.model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+    return "decoder" if writes and config.model_type not in MODEL_FOR_MASKED_LM_MAPPING_NAMES else "encoder"
 
 
 def _reason(where: str, error: Exception) -> tuple[str, str]:

@@ -8,20 +8,16 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
-def prepare_for_words(tokenizer: "PreTrainedTokenizerBase", where: str) -> None:
-    """Have a tokenizer treat a word in a list like a word in a text.
-
-    Only with a blank before it is it the same to a byte-level tokenizer. ``add_prefix_space=True`` sees to that for
-    RoBERTa's, but not for those that are just a ``tokenizer.json`` to transformers, as ModernBERT's is.
+def check_tokenizer(tokenizer: "PreTrainedTokenizerBase", where: str, *, pad_with_end: bool) -> None:
+    """See to it that a tokenizer can be worked with.
 
     Args:
         where: the key that named the tokenizer.
+        pad_with_end: whether the end token may stand in for a missing padding token, as is usual for decoders.
 
     Raises:
         UserError: it has no fast version, no vocabulary or no padding token.
     """
-    from tokenizers import normalizers, pre_tokenizers
-
     remedy = "choose a model that comes with a tokenizer.json, or put one into its folder"
     if not tokenizer.is_fast:
         raise UserError(
@@ -30,11 +26,23 @@ def prepare_for_words(tokenizer: "PreTrainedTokenizerBase", where: str) -> None:
     # Where its files are missing, transformers makes one without a single word.
     if set(tokenizer.get_vocab()) <= set(tokenizer.all_special_tokens):
         raise UserError("the tokenizer has no vocabulary", where=where, remedy=remedy)
+    if tokenizer.pad_token_id is None and pad_with_end and tokenizer.eos_token is not None:
+        tokenizer.pad_token = tokenizer.eos_token
     if tokenizer.pad_token_id is None:
         remedy = "name one of its tokens as pad_token in tokenizer_config.json"
         raise UserError(
             "the tokenizer has no padding token, without which rows make no batch", where=where, remedy=remedy
         )
+
+
+def prepare_for_words(tokenizer: "PreTrainedTokenizerBase") -> None:
+    """Have a tokenizer treat a word in a list like a word in a text.
+
+    Only with a blank before it is it the same to a byte-level tokenizer. ``add_prefix_space=True`` sees to that for
+    RoBERTa's, but not for those that are just a ``tokenizer.json`` to transformers, as ModernBERT's is.
+    """
+    from tokenizers import normalizers, pre_tokenizers
+
     backend = tokenizer.backend_tokenizer
     in_text = tokenizer("a a", add_special_tokens=False)["input_ids"]
     in_list = tokenizer(["a", "a"], is_split_into_words=True, add_special_tokens=False)["input_ids"]

@@ -3,6 +3,7 @@
 import fnmatch
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from finesweep.config.errors import UserError, did_you_mean
@@ -17,6 +18,19 @@ if TYPE_CHECKING:
 _FINAL_NORMS = ("final_norm", "final_layer_norm", "ln_f", "norm")
 
 
+@dataclass(frozen=True)
+class Purpose:
+    """What a model is to be trained for, as far as that matters to a strategy.
+
+    Attributes:
+        peft_type: peft's name for the kind of problem; None where it has none.
+        new_head: whether the head starts at random, and not as the model was pretrained.
+    """
+
+    peft_type: str | None
+    new_head: bool
+
+
 @component
 class Strategy(ABC):
     """Decides what trains. Nothing else in the code asks which strategy a run has.
@@ -29,9 +43,9 @@ class Strategy(ABC):
     name: str
     lr: NonNegative
 
-    def apply(self, model: "nn.Module", peft_type: str) -> "nn.Module":
+    def apply(self, model: "nn.Module", purpose: Purpose) -> "nn.Module":
         """Put in what the strategy needs; the model to train, which may be another object."""
-        del peft_type
+        del purpose
         return model
 
     @abstractmethod

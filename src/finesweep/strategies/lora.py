@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from finesweep.config.fields import Positive, PositiveInt, Probability, component
-from finesweep.strategies.base import Strategy, head_modules, layer_stack, match_modules
+from finesweep.strategies.base import Purpose, Strategy, head_modules, layer_stack, match_modules
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,17 +34,17 @@ class LoRA(Strategy):
         if not self.target_modules:
             yield "finetune_strategy.target_modules", "is empty, so nothing of the encoder would train. Use frozen."
 
-    def apply(self, model: "nn.Module", peft_type: str) -> "nn.Module":
+    def apply(self, model: "nn.Module", purpose: Purpose) -> "nn.Module":
         from peft import LoraConfig, get_peft_model  # takes seconds, and only this strategy needs it
 
         config = LoraConfig(
-            task_type=peft_type,
+            task_type=purpose.peft_type,
             r=self.r,
             lora_alpha=self.alpha,
             lora_dropout=self.dropout,
             target_modules=self._targets(model),
-            # Without its name here peft would neither train nor save the head.
-            modules_to_save=head_modules(model),
+            # Without its name here peft would neither train nor save a new head.
+            modules_to_save=head_modules(model) if purpose.new_head else None,
         )
         # The adapter fits the weights that it was trained on, not what a branch of the hub will hold one day.
         commit = getattr(model.config, "_commit_hash", None)

@@ -8,10 +8,9 @@ from typing import Any
 
 from finesweep.config.errors import UserError, did_you_mean
 from finesweep.tasks.base import Row
+from finesweep.tasks.cells import HALF_CHARACTER
 from finesweep.tasks.tags import is_odd, is_prefixed, split_tag, to_iob2
 
-#: JSON can hold half of a pair of surrogates, which is no character and no tokenizer takes.
-HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 #: An entry as NumPy prints it; its lists have no commas, and Python would read ['a' 'b'] as the one text 'ab'.
 _ENTRY = r"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|\d+)"""
 _NUMPY_LIST = re.compile(rf"\[\s*{_ENTRY}(?:\s+{_ENTRY})+\s*\]")

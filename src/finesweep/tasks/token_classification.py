@@ -8,19 +8,20 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from finesweep.config.errors import UserError
 from finesweep.config.fields import NonNegativeInt, Probability, component
-from finesweep.data.sources import TAG_COLUMNS, TOKEN_COLUMNS, DataSource
-from finesweep.data.table import Table
+from finesweep.data.base import DataSource
+from finesweep.data.table import Plain, Table
 from finesweep.results.tables import Scores
-from finesweep.tasks.base import Examples, Feature, Row, Task
+from finesweep.tasks.base import Batch, Examples, Feature, Frame, Row, Task
+from finesweep.tasks.cells import text_of
 from finesweep.tasks.tag_rows import rename, tags_of, tokens_of
 from finesweep.tasks.tags import entities, label_set, to_iob2
+from finesweep.tasks.tensors import IGNORED, label_loss, model_batch, padded, special_ids
 from finesweep.tasks.windows import windows
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedTokenizerBase
+    from torch import nn
 
-_IGNORED = -100
 #: Words with inner points and hyphens in one piece, a clitic ('s) and every other mark on its own, as in CoNLL-2003.
 _WORD = re.compile(r"\w+(?:[-.,:/@&]\w+)*|['’]\w+|[^\w\s]")
 
@@ -43,10 +44,12 @@ class TokenClassification(Task):
     metric_names: ClassVar[tuple[str, ...]] = (
         "loss", "f1", "precision", "recall", "token_accuracy", "token_macro_f1",
     )  # fmt: skip
+    plain: ClassVar[Plain] = "columns"
+    of_words: ClassVar[bool] = True
     auto_class: ClassVar[str] = "AutoModelForTokenClassification"
     #: Other sub-words than a word's first have no say in training, so they must have none in prediction.
     pipeline: ClassVar[str] = '"token-classification", aggregation_strategy="first"'
-    peft_type: ClassVar[str] = "TOKEN_CLS"
+    peft_type: ClassVar[str | None] = "TOKEN_CLS"
 
     def read(self, tables: Mapping[str, Table], source: DataSource, labels: Sequence[str] | None = None) -> Examples:
         notes: list[str] = []
@@ -76,30 +79,19 @@ class TokenClassification(Task):
         return Examples(splits, known, list(dict.fromkeys(notes)))
 
     def _rows(self, table: Table, source: DataSource) -> list[Row]:
-        numbered = all(isinstance(column, int) for column in table.columns)
-        token_column = table.column(source.token_column, [0] if numbered else TOKEN_COLUMNS)
-        tag_column = table.column(source.tag_column, [-1] if numbered else TAG_COLUMNS)
-        if token_column == tag_column:
-            raise UserError(
-                f"tokens and tags would both come from column {table.columns[token_column]}",
-                where=table.path,
-                remedy="set data.token_column and data.tag_column",
-            )
         rows: list[Row] = []
-        for index, cells in enumerate(table.rows):
-            where = table.where(index)
-            tokens, tags = tokens_of(cells[token_column], where), tags_of(cells[tag_column], source.label_names, where)
+        for where, cells in table.records():
+            tokens, tags = tokens_of(cells["token"], where), tags_of(cells["tag"], source.label_names, where)
             if len(tokens) != len(tags):
                 raise UserError(f"{len(tokens)} tokens but {len(tags)} tags", where=where)
             rows.append({"tokens": tokens, "tags": tags})
         return rows
 
-    def encode(
-        self, rows: Sequence[Row], labels: Sequence[str], tokenizer: "PreTrainedTokenizerBase", max_length: int
-    ) -> list[Feature]:
-        ids = {label: index for index, label in enumerate(labels)}
+    def encode(self, rows: Sequence[Row], frame: Frame) -> list[Feature]:
+        tokenizer = frame.tokenizer
+        ids = {label: index for index, label in enumerate(frame.labels)}
         before, after = special_ids(tokenizer)
-        capacity = max_length - len(before) - len(after)
+        capacity = frame.max_length - len(before) - len(after)
         words = [row["tokens"] for row in rows]
         encodings = tokenizer(words, is_split_into_words=True, add_special_tokens=False).encodings if words else []
         features = []
@@ -113,63 +105,60 @@ class TokenClassification(Task):
                 extra = {
                     "words": owned,
                     "positions": [len(before) + first[w] - start for w in owned],
-                    "labels": [ids.get(tags[w], _IGNORED) for w in owned] if tags else [_IGNORED] * len(owned),
+                    "labels": [ids.get(tags[w], IGNORED) for w in owned] if tags else [IGNORED] * len(owned),
                 }
                 features.append(Feature(index, [*before, *body, *after], extra))
         return features
 
-    def collate(self, features: Sequence[Feature], pad_token_id: int) -> dict[str, "torch.Tensor"]:
+    def collate(self, features: Sequence[Feature], frame: Frame) -> dict[str, "torch.Tensor"]:
         """Adds ``positions`` and ``labels`` (batch, words): where the owned words' first sub-words stand, and their
         tags; padding and unknown tags are -100 in ``labels``, padding is 0 in ``positions``."""
-        ids = padded([feature.input_ids for feature in features], pad_token_id)
-        mask = padded([[1] * len(feature) for feature in features], 0)
         positions = padded([feature.extra["positions"] for feature in features], 0)
-        labels = padded([feature.extra["labels"] for feature in features], _IGNORED)
-        return {"input_ids": ids, "attention_mask": mask, "positions": positions, "labels": labels}
+        labels = padded([feature.extra["labels"] for feature in features], IGNORED)
+        return {**model_batch(features, frame), "positions": positions, "labels": labels}
 
-    def weight(self, feature: Feature) -> int:
-        return sum(label != _IGNORED for label in feature.extra["labels"])
+    def weight(self, feature: Feature) -> float:
+        return sum(label != IGNORED for label in feature.extra["labels"])
 
-    def loss(
-        self, logits: "torch.Tensor", batch: Mapping[str, "torch.Tensor"], *, smooth: bool
-    ) -> tuple["torch.Tensor", "torch.Tensor"]:
-        from torch.nn.functional import cross_entropy
+    def loss(self, logits: Any, batch: Batch, *, smooth: bool) -> tuple["torch.Tensor", "torch.Tensor"]:
+        scored = _at_words(logits, batch["positions"])  # (batch, words, labels)
+        return label_loss(scored, batch["labels"], self.label_smoothing if smooth else 0.0)
 
-        scored = _at_words(logits, batch["positions"]).float()  # (batch, words, labels)
-        losses = cross_entropy(
-            scored.transpose(1, 2),
-            batch["labels"],
-            reduction="none",
-            ignore_index=_IGNORED,
-            label_smoothing=self.label_smoothing if smooth else 0.0,
-        )
-        return losses.sum(1), (batch["labels"] != _IGNORED).sum(1)
-
-    def predict(self, logits: "torch.Tensor", batch: Mapping[str, "torch.Tensor"]) -> list[Any]:
+    def predict(self, model: "nn.Module", logits: Any, batch: Batch, frame: Frame) -> list[Any]:
         """Per row a pair of arrays (words,): label ids and their probabilities; padding words are at the end."""
         best = _at_words(logits, batch["positions"]).float().softmax(-1).max(-1)
         return list(zip(best.indices.cpu().numpy(), best.values.cpu().numpy(), strict=True))
 
-    def decode(
-        self, rows: Sequence[Row], features: Sequence[Feature], raw: Sequence[Any], labels: Sequence[str]
-    ) -> list[Row]:
+    def decode(self, rows: Sequence[Row], features: Sequence[Feature], raw: Sequence[Any], frame: Frame) -> list[Row]:
         """``{"tags": [...], "scores": [...]}`` per row; a word without a sub-word is ``O`` with probability 1."""
         out: list[Row] = [{"tags": ["O"] * len(row["tokens"]), "scores": [1.0] * len(row["tokens"])} for row in rows]
         for feature, (ids, scores) in zip(features, raw, strict=True):
             for word, label, score in zip(feature.extra["words"], ids, scores, strict=False):
-                out[feature.row]["tags"][word] = labels[label]
+                out[feature.row]["tags"][word] = frame.labels[label]
                 out[feature.row]["scores"][word] = round(float(score), 4)
         return out
 
-    def score(self, rows: Sequence[Row], predictions: Sequence[Row]) -> Scores:
+    def score(self, rows: Sequence[Row], predictions: Sequence[Row], loss: float) -> Scores:
         from finesweep.tasks.tag_scores import score_tags
 
         return score_tags([row["tags"] for row in rows], [row["tags"] for row in predictions])
 
-    def row_from_text(self, text: str) -> Row:
-        """``{"tokens", "text", "spans"}``: words and punctuation marks, with where each stands in the text."""
+    def row_from_object(self, value: Mapping[str, Any], where: str) -> Row:
+        """``{"tokens"}`` as they are, or of a text ``{"tokens", "text", "spans"}``: words and marks, and where each
+        stands in it."""
+        if isinstance(value.get("tokens"), list):
+            return {"tokens": tokens_of(value["tokens"], where) if value["tokens"] else []}
+        if "text" not in value:
+            raise UserError("the line has neither a 'text' nor a list of 'tokens'", where=where)
+        text = text_of(value["text"], "text", where, empty=True)
         found = list(_WORD.finditer(text))
         return {"tokens": [m.group() for m in found], "text": text, "spans": [m.span() for m in found]}
+
+    def text_of_row(self, row: Row) -> str:
+        return " ".join(row["tokens"])
+
+    def classes_of_row(self, row: Row) -> list[str]:
+        return [entity.type for entity in entities(row["tags"])]
 
     def readable(self, row: Row, prediction: Row) -> dict[str, Any]:
         """``{"text", "entities"}``; an entity has type, text, character offsets (end exclusive) and score, which is the
@@ -185,7 +174,7 @@ class TokenClassification(Task):
             found.append({"type": entity.type, "text": text[start:end], "start": start, "end": end, "score": score})
         return {"text": text, "entities": found}
 
-    def columns(self, row: Row, prediction: Row) -> str:
+    def lines(self, row: Row, prediction: Row) -> str:
         """``token<TAB>tag`` lines, and an empty one behind them."""
         pairs = zip(row["tokens"], prediction["tags"], strict=True)
         return "".join(f"{token}\t{tag}\n" for token, tag in pairs)
@@ -209,23 +198,6 @@ def _labels_of(train: Sequence[Row], path: str) -> list[str]:
             remedy="check data.tag_column: it counts from 0, and -1 is the last column",
         )
     return labels
-
-
-def special_ids(tokenizer: "PreTrainedTokenizerBase") -> tuple[list[int], list[int]]:
-    """The ids that a tokenizer puts before and after a text."""
-    bare = tokenizer("a", add_special_tokens=False)["input_ids"]
-    full = tokenizer("a", add_special_tokens=True)["input_ids"]
-    start = next(i for i in range(len(full)) if full[i : i + len(bare)] == bare)
-    return list(full[:start]), list(full[start + len(bare) :])
-
-
-def padded(sequences: Sequence[Sequence[int]], value: int) -> "torch.Tensor":
-    """Sequences of integers as one tensor (batch, longest), filled up with ``value``."""
-    import torch
-
-    longest = max(map(len, sequences))
-    lists = [[*sequence, *([value] * (longest - len(sequence)))] for sequence in sequences]
-    return torch.tensor(lists, dtype=torch.long)
 
 
 def _at_words(logits: "torch.Tensor", positions: "torch.Tensor") -> "torch.Tensor":

@@ -1,6 +1,7 @@
 """From a checked configuration to the parts of a run: data read, model loaded, strategy applied, rows encoded."""
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -11,12 +12,12 @@ from torch import nn
 
 from finesweep.config.instantiate import build
 from finesweep.config.schema import Objective
+from finesweep.data.base import DataSource
 from finesweep.data.fingerprint import fingerprint
 from finesweep.data.module import DataModule
-from finesweep.data.sources import DataSource
 from finesweep.models.pretrained import Loaded, PretrainedModel
-from finesweep.strategies.base import Strategy, freeze
-from finesweep.tasks.base import Examples, Task
+from finesweep.strategies.base import Purpose, Strategy, freeze
+from finesweep.tasks.base import Examples, Feature, Frame, Task
 from finesweep.training.loggers import LoggerSettings
 from finesweep.training.module import FineTuner
 from finesweep.training.optimizers import OptimizerSettings
@@ -38,6 +39,11 @@ class Components:
     logger: LoggerSettings
     objective: Objective
     seed: int
+
+    @property
+    def purpose(self) -> Purpose:
+        """What the model is to be trained for, for the strategy."""
+        return Purpose(self.task.peft_type, self.task.new_head)
 
     @classmethod
     def of(cls, values: dict[str, Any]) -> "Components":
@@ -71,7 +77,7 @@ class Assembled:
 
 def read_data(parts: Components) -> Examples:
     """The rows of the data source in the task's form."""
-    return parts.task.read(parts.data.load(), parts.data)
+    return parts.task.read(parts.data.load(parts.task.wanted), parts.data)
 
 
 def assemble(parts: Components) -> Assembled:
@@ -83,21 +89,20 @@ def assemble(parts: Components) -> Assembled:
     examples = read_data(parts)
     seed_everything(parts.seed)
     loaded = parts.model.load(parts.task, examples.labels, parts.data.max_length)
-    model = parts.strategy.apply(loaded.model, parts.task.peft_type)
+    model = parts.strategy.apply(loaded.model, parts.purpose)
     return connect(parts, examples, loaded, model)
 
 
 def connect(parts: Components, examples: Examples, loaded: Loaded, model: nn.Module) -> Assembled:
     """Encode the rows and put data, model and task together."""
     task, source, trainer = parts.task, parts.data, parts.trainer
-    features = {
-        split: task.encode(rows, examples.labels, loaded.tokenizer, source.max_length)
-        for split, rows in examples.splits.items()
-    }
+    frame = Frame(loaded.tokenizer, examples.labels, source.max_length, loaded.kind)
+    features = {split: task.encode(rows, frame) for split, rows in examples.splits.items()}
+    examples.notes.extend(note for split in features for note in _cuts(split, features[split], source.max_length))
     data = DataModule(
         examples.splits,
         features,
-        partial(task.collate, pad_token_id=loaded.tokenizer.pad_token_id),
+        partial(task.collate, frame=frame),
         task.weight,
         batch_size=source.batch_size,
         eval_batch_size=source.eval_batch_size,
@@ -112,13 +117,22 @@ def connect(parts: Components, examples: Examples, loaded: Loaded, model: nn.Mod
         parts.strategy,
         parts.optimizer,
         parts.schedule,
-        labels=examples.labels,
+        frame=frame,
         total_steps=min(steps, trainer.max_steps) if trainer.max_steps is not None else steps,
         epochs=trainer.max_epochs,
         seed=parts.seed,
     )
     freeze(model, tuner.trainable())
     return Assembled(examples, loaded, tuner, data)
+
+
+def _cuts(split: str, features: Sequence[Feature], max_length: int) -> list[str]:
+    cut = [feature.cut for feature in features if feature.cut]
+    if not cut:
+        return []
+    return [
+        f"{split}: {len(cut)} inputs do not fit into data.max_length={max_length}; {sum(cut)} sub-words are cut off"
+    ]
 
 
 def seed_everything(seed: int) -> None:

@@ -13,7 +13,7 @@ from torch import nn
 from finesweep.data.module import DataModule
 from finesweep.results.tables import Scores
 from finesweep.strategies.base import Strategy, freeze, set_modes
-from finesweep.tasks.base import Row, Task
+from finesweep.tasks.base import Frame, Row, Task
 from finesweep.training.optimizers import OptimizerSettings, parameter_groups
 from finesweep.training.schedules import Schedule
 
@@ -32,7 +32,7 @@ class FineTuner(pl.LightningModule):
 
     Args:
         model: with the strategy applied.
-        labels: in the order of the model's outputs.
+        frame: what the task has to know of the model.
         total_steps: optimizer steps of the whole training, which the schedule spans.
         epochs: of the whole training; the optimizer holds from the start whatever trains in the last.
         seed: the generators are seeded at every batch from (seed, epoch, batch), so no generator state need be kept.
@@ -46,7 +46,7 @@ class FineTuner(pl.LightningModule):
         optimizer: OptimizerSettings,
         schedule: Schedule,
         *,
-        labels: list[str],
+        frame: Frame,
         total_steps: int,
         epochs: int,
         seed: int,
@@ -55,7 +55,7 @@ class FineTuner(pl.LightningModule):
         self.model = model
         self.task, self.strategy = task, strategy
         self.optimizer_settings, self.schedule = optimizer, schedule
-        self.labels, self.total_steps, self.epochs, self.seed = labels, total_steps, epochs, seed
+        self.frame, self.total_steps, self.epochs, self.seed = frame, total_steps, epochs, seed
         self.outcome: Outcome | None = None
         self.log_scores = True  # off when the best weights are scored once more, which is no point of the curve
         self._raw: list[tuple[int, Any]] = []
@@ -75,10 +75,9 @@ class FineTuner(pl.LightningModule):
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda s: self.schedule.factor(s, self.total_steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
-    def forward(self, batch: Mapping[str, Any]) -> torch.Tensor:
-        """Logits of a batch."""
-        logits: torch.Tensor = self.model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
-        return logits
+    def forward(self, batch: Mapping[str, Any]) -> Any:
+        """What the model says to a batch: logits."""
+        return self.task.forward(self.model, batch)
 
     # --- training -----------------------------------------------------------------------------------------------
 
@@ -90,7 +89,8 @@ class FineTuner(pl.LightningModule):
         seed_batch(self.seed, self.current_epoch, batch_idx, self.global_rank)
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> dict[str, torch.Tensor]:
-        losses, weights = self.task.loss(self(batch), batch, smooth=True)
+        seen = self.task.corrupt(batch, training=True)
+        losses, weights = self.task.loss(self(seen), seen, smooth=True)
         total = losses.sum()
         return {"loss": total * batch["scale"], "summed": total.detach(), "weight": weights.sum()}
 
@@ -119,20 +119,22 @@ class FineTuner(pl.LightningModule):
         self._loss = self._weight = torch.zeros((), device=self.device, dtype=torch.float64)
 
     def _collect(self, batch: dict[str, Any]) -> None:
-        logits = self(batch)
-        losses, weights = self.task.loss(logits, batch, smooth=False)
+        seen = self.task.corrupt(batch, training=False)
+        logits = self(seen)
+        losses, weights = self.task.loss(logits, seen, smooth=False)
         self._loss = self._loss + losses.double().sum()
         self._weight = self._weight + weights.sum()
-        self._raw += zip(batch["index"].tolist(), self.task.predict(logits, batch), strict=True)
+        self._raw += zip(batch["index"].tolist(), self.task.predict(self.model, logits, seen, self.frame), strict=True)
 
     def _end(self, split: str, prefix: str) -> None:
         raw, loss, weight = self._gathered()
         data: DataModule = self.trainer.datamodule  # type: ignore[attr-defined]
         rows, features = data.rows[split], data.features[split]
         by_feature = [prediction for _, prediction in sorted(raw, key=lambda pair: pair[0])]
-        predictions = self.task.decode(rows, features, by_feature, self.labels)
-        scores = self.task.score(rows, predictions)
-        metrics = {"loss": loss / max(weight, 1.0), **scores.metrics}
+        predictions = self.task.decode(rows, features, by_feature, self.frame)
+        mean = loss / max(weight, 1.0)
+        scores = self.task.score(rows, predictions, mean)
+        metrics = {"loss": mean, **scores.metrics}
         self.outcome = Outcome(metrics, scores, predictions)
         if self.log_scores:
             for logger in self.trainer.loggers:

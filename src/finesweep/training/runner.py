@@ -219,4 +219,7 @@ def _save_model(record: RunRecord, values: dict[str, Any], parts: Components, wo
     model: Any = parts.strategy.finished(work.tuner.model, folder, parts.model.pretrained)
     model.save_pretrained(folder)
     work.loaded.tokenizer.save_pretrained(folder)
-    write_atomically(folder / "README.md", model_card(record, values, parts.task.auto_class, parts.task.pipeline))
+    write_atomically(
+        folder / "README.md",
+        model_card(record, values, parts.task.auto_class_for(work.loaded.kind), parts.task.pipeline),
+    )

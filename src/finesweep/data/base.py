@@ -1,0 +1,151 @@
+"""What every data set has, whatever it comes from: how rows are found, held out, limited, batched."""
+
+import random
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import fields
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from finesweep.config.errors import UserError
+from finesweep.config.fields import NonNegativeInt, PositiveInt, component
+from finesweep.data.table import Column, Table, Wanted
+
+SPLITS = ("train", "validation", "test")
+
+
+@component
+class Limit:
+    """At most so many rows of a split; null is all of them, and a test of 0 is left out."""
+
+    train: PositiveInt | None
+    validation: PositiveInt | None
+    test: NonNegativeInt | None
+
+
+@component
+class DataSource(ABC):
+    """What every data set is configured with.
+
+    Attributes:
+        name: what runs on this data are called by default.
+        task: the task that the data is for.
+        batch_size: rows in a training batch, on each device.
+        eval_batch_size: rows in a batch of validation, test and prediction.
+        max_length: sub-words in an input, special ones included.
+        split_seed: draws the validation split and the limits, apart from ``seed``, so that replicates share them.
+        validation_fraction: of the training rows, where the source has no validation split.
+        folds: parts that the training rows are cut into; the one with number ``fold`` is validation. Null: no folds.
+        limit: rows to use of each split, a seeded sample that grows with the limit.
+        label_names: names of labels that the data gives as numbers.
+        label_map: new names for labels.
+        num_workers: processes that prepare batches beside the training process.
+
+    Every ``<name>_column`` says where a task finds what it calls so: a column's name, its number (from 0, or from the
+    end if negative), or ``auto`` for what the task looks for.
+    """
+
+    name: str
+    task: str
+    batch_size: PositiveInt
+    eval_batch_size: PositiveInt
+    max_length: Annotated[int, Field(ge=8)]
+    split_seed: NonNegativeInt
+    validation_fraction: Annotated[float, Field(gt=0, lt=1)]
+    folds: Annotated[int, Field(ge=2)] | None
+    fold: NonNegativeInt
+    limit: Limit
+    token_column: Column
+    tag_column: Column
+    text_column: Column
+    text_pair_column: Column
+    label_column: Column
+    question_column: Column
+    context_column: Column
+    answer_column: Column
+    choices_column: Column
+    source_column: Column
+    target_column: Column
+    messages_column: Column
+    label_names: list[str]
+    label_map: dict[str, str]
+    num_workers: NonNegativeInt
+
+    def problems(self, cfg: dict[str, Any]) -> Iterator[tuple[str, str]]:
+        if self.task != cfg["task"]["name"]:
+            yield "task", f"is {cfg['task']['name']}, but data={self.name} is for {self.task}"
+        if self.folds is not None and self.fold >= self.folds:
+            yield "data.fold", f"is {self.fold}; of {self.folds} folds the last is {self.folds - 1}"
+        known = cfg["task"].get("columns", {})
+        for name, setting in self.columns_set().items():
+            if name not in known:
+                names = ", ".join(f"{other}_column" for other in known)
+                yield f"data.{name}_column", f"is {setting!r}, but {cfg['task']['name']} reads only {names}"
+
+    def columns_set(self) -> dict[str, Column]:
+        """The columns that are named or numbered, by the task's name for them."""
+        every = {
+            f.name.removesuffix("_column"): getattr(self, f.name) for f in fields(self) if f.name[-7:] == "_column"
+        }
+        return {name: setting for name, setting in every.items() if setting != "auto"}
+
+    @abstractmethod
+    def tables(self, splits: Sequence[str], wanted: Wanted) -> dict[str, Table]:
+        """Those of the wanted splits that the source has; rows as they stand there."""
+
+    def load(self, wanted: Wanted, splits: Sequence[str] = SPLITS) -> dict[str, Table]:
+        """The splits to train and score on: columns found, validation split off if there is none, limits applied.
+
+        Args:
+            wanted: what the task reads.
+            splits: those that are needed; others are not even read where the source can help it.
+
+        Raises:
+            UserError: something is wrong with a file; the message names file and line.
+        """
+        tables = self._found(splits, wanted)
+        if "validation" in splits and (self.folds is not None or "validation" not in tables):
+            train = tables["train"] if "train" in tables else self._found(("train",), wanted).get("train")
+            if train is None:
+                raise UserError("there is no validation data, and no training data to hold any out of", where="data")
+            tables |= self._split_off(train, instead="validation" in tables)
+        limits = {"train": self.limit.train, "validation": self.limit.validation, "test": self.limit.test}
+        return {
+            split: _sample(tables[split], limits[split], self.split_seed)
+            for split in splits
+            if split in tables and limits[split] != 0
+        }
+
+    def _found(self, splits: Sequence[str], wanted: Wanted) -> dict[str, Table]:
+        chosen = self.columns_set()
+        return {split: table.find(wanted, chosen) for split, table in self.tables(splits, wanted).items()}
+
+    def _split_off(self, train: Table, *, instead: bool) -> dict[str, Table]:
+        count = len(train.rows)
+        if count < max(2, self.folds or 0):
+            few = "one row" if count == 1 else f"{count} rows"
+            into = f"{self.folds} folds" if self.folds else "training and validation"
+            raise UserError(f"{few} cannot be split into {into}", where=train.path)
+        order = list(range(count))
+        random.Random(f"finesweep-validation-{self.split_seed}").shuffle(order)
+        if self.folds is not None:
+            if "label" in train.found:  # each fold gets its share of every class
+                labels = [str(cells["label"]) for _, cells in train.records()]
+                order.sort(key=labels.__getitem__)
+            held = set(order[self.fold :: self.folds])
+            note = f"fold {self.fold} of {self.folds}: {len(held)} of {count} training rows are validation"
+            note += ", not the validation split that the data has" if instead else ""
+        else:
+            held = set(order[: min(max(1, round(count * self.validation_fraction)), count - 1)])
+            note = f"no validation data given: {len(held)} of {count} training rows held out (data.split_seed)"
+        kept = [row for row in range(count) if row not in held]
+        return {"train": train.take(kept, note), "validation": train.take(sorted(held))}
+
+
+def _sample(table: Table, limit: int | None, seed: int) -> Table:
+    if limit is None or limit >= len(table.rows):
+        return table
+    order = list(range(len(table.rows)))
+    random.Random(f"finesweep-limit-{seed}").shuffle(order)
+    return table.take(sorted(order[:limit]))

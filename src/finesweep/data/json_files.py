@@ -1,0 +1,93 @@
+"""JSON: lines of objects, a list of them, an object of columns, one row alone, or the nested form of SQuAD."""
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from finesweep.config.errors import UserError
+from finesweep.data.table import Table
+
+
+def read_json(text: str, path: str) -> Table:
+    """JSON lines, a JSON list of objects, ``{"data": [objects]}``, an object of equally long columns, or one row."""
+    try:
+        content = json.loads(text)
+    except json.JSONDecodeError as error:
+        # One value that ends with its line and more behind it: JSON lines.
+        lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
+        if not _is_json(lines[0][1]):
+            raise UserError(f"the file is no JSON: {error.msg}", where=f"{path}:{error.lineno}") from error
+        return _from_objects(_json_lines(lines, path), path)
+    if isinstance(content, dict):
+        rows = _rows_of_object(content, path)
+        if rows is None:
+            return _from_objects([(text.count("\n", 0, text.index("{")) + 1, content)], path)
+        content = rows
+    if not isinstance(content, list):
+        raise UserError("the JSON is neither a list of rows nor an object", where=path)
+    return _from_objects(((0, row) for row in content), path)
+
+
+def _is_json(line: str) -> bool:
+    try:
+        json.loads(line)
+    except json.JSONDecodeError:
+        return False
+    return True
+
+
+def _json_lines(lines: list[tuple[int, str]], path: str) -> Iterator[tuple[int, Any]]:
+    for number, line in lines:
+        try:
+            yield number, json.loads(line)
+        except json.JSONDecodeError as error:
+            raise UserError(f"the line is no JSON: {error.msg}", where=f"{path}:{number}") from error
+
+
+def _rows_of_object(content: dict[str, Any], path: str) -> list[Any] | None:
+    """The rows under ``data``, or of columns whose entries are lists; None where the object itself is a row."""
+    data = content.get("data")
+    if isinstance(data, list) and all(isinstance(row, dict) for row in data):
+        if all(isinstance(article.get("paragraphs"), list) for article in data):
+            return list(_squad_rows(data, path))
+        return data
+    columns = list(content.values())
+    if not columns or not all(isinstance(c, list) and c and isinstance(c[0], list | dict) for c in columns):
+        return None
+    lengths = {name: len(column) for name, column in content.items()}
+    if len(set(lengths.values())) > 1:
+        raise UserError(f"the columns of the JSON object are not equally long: {lengths}", where=path)
+    return [dict(zip(content, cells, strict=True)) for cells in zip(*columns, strict=True)]
+
+
+def _squad_rows(articles: list[dict[str, Any]], path: str) -> Iterator[dict[str, Any]]:
+    """A row for each question of SQuAD's ``data[].paragraphs[].qas[]`` (Rajpurkar et al. 2016, 2018)."""
+    for i, article in enumerate(articles):
+        for j, paragraph in enumerate(article["paragraphs"]):
+            where = f"{path}, data[{i}].paragraphs[{j}]"
+            if not isinstance(paragraph, dict) or not {"context", "qas"} <= paragraph.keys():
+                raise UserError("a paragraph needs a 'context' and a list 'qas'", where=where)
+            for qa in paragraph["qas"]:
+                if not isinstance(qa, dict) or "question" not in qa:
+                    raise UserError("an entry of 'qas' needs a 'question'", where=where)
+                answers = [] if qa.get("is_impossible") else qa.get("answers", [])
+                yield {
+                    "id": str(qa.get("id", "")),
+                    "question": qa["question"],
+                    "context": paragraph["context"],
+                    "answers": answers,
+                }
+
+
+def _from_objects(objects: Iterable[tuple[int, Any]], path: str) -> Table:
+    found: list[tuple[int, dict[str, Any]]] = []
+    for index, (line, row) in enumerate(objects):
+        if not isinstance(row, dict):
+            raise UserError(
+                f"a row must be a JSON object, not {type(row).__name__}",
+                where=f"{path}:{line}" if line else f"{path}, row {index + 1}",
+            )
+        found.append((line, row))
+    columns = list(dict.fromkeys(name for _, row in found for name in row))
+    lines = [line for line, _ in found] if found and found[0][0] else []
+    return Table(path, [*columns], [[row.get(name) for name in columns] for _, row in found], lines)

@@ -1,0 +1,44 @@
+"""CSV and TSV: a row a record, named by a header or numbered."""
+
+import csv
+import io
+
+from finesweep.config.errors import UserError
+from finesweep.data.table import Reading, Table
+
+
+def read_separated(text: str, path: str, how: Reading, delimiter: str) -> Table:
+    """One row a record; the first is a header only if it holds an expected column name."""
+    # A tab-separated file rarely quotes, and a lone quotation mark in a text must not swallow lines.
+    stream = io.StringIO(text, newline="")
+    if delimiter == "\t":
+        reader = csv.reader(stream, delimiter="\t", quoting=csv.QUOTE_NONE)
+    else:
+        reader = csv.reader(stream, strict=True)  # else a quotation mark that never closes swallows the rest
+    records, lines, begin, blank = [], [], 1, 0
+    try:
+        for cells in reader:
+            if any(cell.strip() for cell in cells):
+                records.append(cells)
+                lines.append(begin)
+            elif len(cells) > 1:
+                blank += 1
+            begin = reader.line_num + 1
+    except csv.Error as error:
+        raise UserError(f"the row cannot be read: {error}", where=f"{path}:{begin}") from error
+    notes = [f"{path}: {blank} rows of empty cells passed over"] if blank else []
+    if not records:
+        return Table(path, [], [], [], notes)
+    width = len(records[0])
+    for cells, line in zip(records, lines, strict=True):
+        if len(cells) != width:
+            message = f"{width} columns expected as in the first row, found {len(cells)}"
+            raise UserError(message, where=f"{path}:{line}")
+    header = [cell.strip() for cell in records[0]]
+    if how.expected & set(header):
+        return Table(path, list(header), [list(r) for r in records[1:]], lines[1:], notes)
+    if not how.columns:
+        notes.insert(
+            0, f"{path}: the first row ({', '.join(header)[:60]}) holds no expected column name, so it is data"
+        )
+    return Table(path, list(range(width)), [list(r) for r in records], lines, notes)

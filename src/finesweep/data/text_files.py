@@ -1,0 +1,96 @@
+"""Text files: a text on each line, however many lines there are; and the format of SemEval-2010 task 8."""
+
+import mmap
+import re
+from array import array
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from finesweep.config.errors import UserError
+from finesweep.data.table import Reading, Table
+
+_BOM = b"\xef\xbb\xbf"
+
+
+class _Lines(Sequence[list[str]]):
+    """Lines of a UTF-8 file as rows of one cell, read from disk when they are asked for."""
+
+    def __init__(self, file: Path, starts: Sequence[int]) -> None:
+        self._starts = starts
+        with file.open("rb") as stream:
+            self._bytes = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    def __getitem__(self, index: Any) -> Any:
+        start = self._starts[index]
+        end = self._bytes.find(b"\n", start)
+        return [self._bytes[start : end if end >= 0 else len(self._bytes)].decode().rstrip("\r")]
+
+
+def read_lines(file: Path, path: str, how: Reading) -> Table:
+    """A row for each line of a UTF-8 file that need not fit into memory; empty lines count only if they are wanted."""
+    starts, numbers, blank, start = array("q"), array("q"), 0, 0
+    with file.open("rb") as stream:
+        for number, line in enumerate(stream, 1):
+            begin = start + (len(_BOM) if number == 1 and line.startswith(_BOM) else 0)
+            try:
+                text = line[begin - start :].decode()
+            except UnicodeDecodeError as error:
+                raise UserError(
+                    f"the file is not utf-8: byte 0x{error.object[error.start]:02x} cannot be read",
+                    where=f"{path}:{number}",
+                    remedy="convert the file to UTF-8, or name its encoding with data.encoding (latin-1, say)",
+                ) from error
+            if text.strip() or how.blank:
+                starts.append(begin)
+                numbers.append(number)
+            else:
+                blank += 1
+            start += len(line)
+    return Table(path, [0], _Lines(file, starts) if starts else [], numbers, _blank_note(path, blank))
+
+
+def split_lines(text: str, path: str, how: Reading) -> Table:
+    """The same of a text in memory."""
+    every = list(enumerate(text.removesuffix("\n").split("\n"), 1))
+    kept = [(number, line) for number, line in every if line.strip() or how.blank]
+    notes = _blank_note(path, len(every) - len(kept))
+    return Table(path, [0], [[line] for _, line in kept], [number for number, _ in kept], notes)
+
+
+def _blank_note(path: str, blank: int) -> list[str]:
+    return [f"{path}: {blank} empty lines passed over"] if blank else []
+
+
+#: A sentence of SemEval-2010 task 8: its number, a tab, and the text in quotation marks.
+_SENTENCE = re.compile(r'(\d+)\t"?(.*?)"?')
+
+
+def is_semeval(text: str) -> bool:
+    """Whether a text begins like a file of SemEval-2010 task 8."""
+    first = text.lstrip().split("\n", 1)[0]
+    return _SENTENCE.fullmatch(first) is not None and "<e1>" in first and "<e2>" in first
+
+
+def read_semeval(text: str, path: str) -> Table:
+    """Blocks of a numbered sentence, its relation, and perhaps a comment, parted by empty lines."""
+    table = Table(path, ["id", "text", "label"], rows := [], lines := [])
+    block: list[tuple[int, str]] = []
+    for number, line in [*enumerate(text.split("\n"), 1), (0, "")]:
+        if line.strip():
+            block.append((number, line.strip()))
+        elif block:
+            begin, sentence = block[0]
+            match = _SENTENCE.fullmatch(sentence)
+            if match is None:
+                message = 'a sentence should be a number, a tab, and a text in quotation marks: 1<TAB>"…"'
+                raise UserError(f"{message}, not {sentence[:60]!r}", where=f"{path}:{begin}")
+            if len(block) < 2 or block[1][1].startswith("Comment:"):
+                raise UserError("the sentence has no relation below it", where=f"{path}:{begin}")
+            rows.append([match[1], match[2], block[1][1]])
+            lines.append(begin)
+            block = []
+    return table

@@ -1,0 +1,48 @@
+"""What the tests of tasks share: a task as its YAML configures it, files read by it, a frame around a tokenizer."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from finesweep.config.instantiate import build
+from finesweep.config.paths import conf_dir
+from finesweep.config.schema import Objective
+from finesweep.data.base import Limit
+from finesweep.data.sources import FileSource
+from finesweep.tasks.base import Examples, Frame, Kind, Task
+
+
+def task_of(name: str, **changes: Any) -> Any:
+    """The task of ``conf/task/<name>.yaml`` with some of its keys changed."""
+    values = yaml.safe_load((conf_dir() / "task" / f"{name}.yaml").read_text())
+    return build({**values, "objective": Objective(**values["objective"]), **changes}, [])
+
+
+def source_of(task: Task, **changes: Any) -> FileSource:
+    """Files for a task, as ``conf/data/files.yaml`` configures them but for the changes."""
+    values: dict[str, Any] = {}
+    for name in ("_base", "files"):
+        values |= yaml.safe_load((conf_dir() / "data" / f"{name}.yaml").read_text())
+    values |= {"task": task.name, "limit": Limit(**values["limit"]), "validation_fraction": 0.5}
+    return FileSource(
+        **{key: value for key, value in (values | changes).items() if key not in ("defaults", "_target_")}
+    )
+
+
+def read_files(
+    task: Task, folder: Path, contents: Mapping[str, str], labels: Sequence[str] | None = None, **changes: Any
+) -> Examples:
+    """Write files named by their splits (``train.txt``), and have the task read them."""
+    paths = {}
+    for name, content in contents.items():
+        (folder / name).write_text(content, encoding="utf-8")
+        paths[name.partition(".")[0]] = str(folder / name)
+    source = source_of(task, **paths, **changes)
+    return task.read(source.load(task.wanted, tuple(paths)), source, labels)
+
+
+def frame_of(tokenizer: Any, labels: Sequence[str] = (), max_length: int = 32, kind: Kind = "encoder") -> Frame:
+    """What a task has to know of a model."""
+    return Frame(tokenizer, list(labels), max_length, kind)
