@@ -1,6 +1,7 @@
 """Shared fixtures: the command line, composed configurations, tiny random encoders of every supported shape, a run."""
 
 import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from finesweep.config.compose import compose, hydra_session
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["WANDB_MODE"] = "offline"
+os.environ["FINESWEEP_CACHE"] = tempfile.mkdtemp(prefix="finesweep-tests-")
 
 #: A run of seconds: few rows, one epoch, no bar.
 QUICK = [

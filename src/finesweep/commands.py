@@ -5,6 +5,7 @@ import io
 import json
 import logging
 import os
+import re
 import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
@@ -84,9 +85,8 @@ def show(args: Namespace, parser: ArgumentParser) -> int:
                 with contextlib.redirect_stdout(printed):
                     helper = hydra.hydra_help if args.hydra_help else hydra.app_help
                     helper(config_name=CONFIG_NAME, args_parser=parser, args=args)
-                print(
-                    printed.getvalue().replace(": _base, ", ": "), end=""
-                )  # what the options of a group share is none
+                # What options share is none itself: _base, _demo, …
+                print(re.sub(r"(?<=[:,] )_\w+, ", "", printed.getvalue()), end="")
         except HydraException as error:
             raise ConfigError([Problem("command line", str(error).splitlines()[0])]) from error
     return 0
@@ -120,7 +120,7 @@ def complete(args: Namespace) -> int:
         return 0
     with hydra_session(None) as hydra:
         found = BashCompletion(hydra.config_loader)._query(CONFIG_NAME, " ".join(words[1:]))
-        print(" ".join(choice for choice in found if not choice.endswith("=_base")))
+        print(" ".join(choice for choice in found if "=_" not in choice))
     return 0
 
 

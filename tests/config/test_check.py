@@ -1,5 +1,6 @@
 """The check of a configuration: every problem at once, each with its place and what was meant."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -32,7 +33,13 @@ def test_the_groups_are_those_of_the_design() -> None:
     assert GROUPS == [
         "data", "experiment", "finetune_strategy", "logger", "model", "optimizer", "scheduler", "task", "trainer",
     ]  # fmt: skip
-    assert len(CHOICES) >= 28
+    assert len(CHOICES) >= 53
+
+
+def task_of(data: str) -> str:
+    """The task that a data set's YAML brings; files leave it to the user."""
+    found = re.search(r"task@_global_.task: (\w+)", (CONF / "data" / f"{data}.yaml").read_text())
+    return found[1] if found else "token_classification"
 
 
 @pytest.mark.parametrize(("group", "option"), CHOICES)
@@ -42,6 +49,8 @@ def test_every_option_composes_and_checks(group: str, option: str, tmp_path: Pat
         file = tmp_path / "train.txt"
         file.write_text("a O\n")
         extra = [f"data.train={file}"]
+    if group == "task":
+        extra = [f"data={next(name for name in options('data') if task_of(name) == option and name != 'files')}"]
     with hydra_session() as hydra:
         values = check(compose(hydra, [f"{group}={option}", *extra]))
     if group not in ("experiment", "task"):
@@ -52,8 +61,9 @@ def test_every_option_composes_and_checks(group: str, option: str, tmp_path: Pat
 def test_data_brings_its_task_and_the_command_line_wins(option: str) -> None:
     with hydra_session() as hydra:
         composed = compose(hydra, [f"data={option}"]).cfg
-        assert composed.task.name == "token_classification"
-        assert compose(hydra, [f"data={option}", "task=token_classification"]).cfg.task.name == "token_classification"
+        assert composed.task.name == composed.data.task == task_of(option)
+        won = compose(hydra, [f"data={option}", "task=multiple_choice", "model=bert_base"]).cfg
+        assert (won.task.name, won.model.name) == ("multiple_choice", "bert_base")
 
 
 def test_all_problems_come_at_once_with_place_and_hint() -> None:

@@ -2,22 +2,25 @@
 
 import re
 from collections.abc import Iterator
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
 import pytest
 
-from finesweep.data.demo import demo_splits, sentences
-from finesweep.data.world import DOMAINS, make_world
+from finesweep.data.demo import demo_splits
+from finesweep.data.demo.entities import sentences
+from finesweep.data.demo.world import DOMAINS, make_world
 
 Rows = list[dict[str, list[str]]]
 SIZES: Any = {"train": 2000, "validation": 400, "test": 400}
+written = partial(demo_splits, "entities.sentences")
 TYPES = {"PER", "LOC", "ORG", "MISC"}
 
 
 @pytest.fixture(scope="module")
 def splits() -> dict[str, Rows]:
-    return demo_splits(0, SIZES, unseen=0.8)
+    return written(0, SIZES, unseen=0.8)
 
 
 def names(rows: Rows) -> Iterator[tuple[str, str]]:
@@ -30,12 +33,12 @@ def names(rows: Rows) -> Iterator[tuple[str, str]]:
 
 def test_one_seed_is_one_corpus_and_another_is_another() -> None:
     sizes: Any = {"train": 50, "validation": 10, "test": 10}
-    assert demo_splits(3, sizes, unseen=0.8) == demo_splits(3, sizes, unseen=0.8)
-    assert demo_splits(3, sizes, unseen=0.8)["train"] != demo_splits(4, sizes, unseen=0.8)["train"]
+    assert written(3, sizes, unseen=0.8) == written(3, sizes, unseen=0.8)
+    assert written(3, sizes, unseen=0.8)["train"] != written(4, sizes, unseen=0.8)["train"]
 
 
 def test_a_larger_split_begins_with_the_smaller(splits: dict[str, Rows]) -> None:
-    assert demo_splits(0, {"train": 30, "test": 20}, unseen=0.8) == {
+    assert written(0, {"train": 30, "test": 20}, unseen=0.8) == {
         "train": splits["train"][:30],
         "test": splits["test"][:20],
     }
@@ -77,7 +80,7 @@ def test_quantum_gravity_occurs_in_physics_alone(splits: dict[str, Rows]) -> Non
 @pytest.mark.parametrize("split", ["validation", "test"])
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_most_names_of_validation_and_test_are_unseen_in_training(seed: int, split: str) -> None:
-    drawn = demo_splits(seed, SIZES, unseen=0.8)
+    drawn = written(seed, SIZES, unseen=0.8)
     known = {form for form, _ in names(drawn["train"])}
     mentions = [form for form, _ in names(drawn[split])]
     assert sum(form not in known for form in set(mentions)) > 0.65 * len(set(mentions))
@@ -88,7 +91,7 @@ def test_how_many_are_unseen_can_be_chosen(splits: dict[str, Rows]) -> None:
     known = {form for form, _ in names(splits["train"])}
 
     def share(unseen: float) -> float:
-        mentions = [form for form, _ in names(demo_splits(0, {"test": 400}, unseen=unseen)["test"])]
+        mentions = [form for form, _ in names(written(0, {"test": 400}, unseen=unseen)["test"])]
         return sum(form not in known for form in mentions) / len(mentions)
 
     assert share(0.0) < 0.05 < 0.4 < share(0.5) < 0.6 < 0.9 < share(1.0)

@@ -44,7 +44,13 @@ def hub(path: Path, **changes: Any) -> HubSource:
 
 
 def demo(**changes: Any) -> DemoSource:
-    own = {"name": "demo", "world_seed": 0, "sentences": {"train": 40, "validation": 8, "test": 8}, "unseen": 0.8}
+    own = {
+        "name": "demo",
+        "writer": "entities.sentences",
+        "world_seed": 0,
+        "sentences": {"train": 40, "validation": 8, "test": 8},
+        "unseen": 0.8,
+    }
     return DemoSource(**{**COMMON, **own, **changes})
 
 
@@ -279,7 +285,7 @@ def test_the_demo_gives_the_splits_that_are_asked_for() -> None:
     every = demo().load(NER)
     assert {split: len(table.rows) for split, table in every.items()} == {"train": 40, "validation": 8, "test": 8}
     assert demo().load(NER, ("test",))["test"].rows == every["test"].rows
-    assert every["train"].columns == ["tokens", "tags"]
+    assert every["train"].columns == ["tokens", "tags", "domain"]
 
 
 def test_a_demo_split_does_not_change_with_those_beside_it() -> None:

@@ -58,7 +58,7 @@ def test_the_folder_holds_what_the_design_says(finished_run: Path) -> None:
 def test_predictions_are_aligned_with_the_source(finished_run: Path) -> None:
     from finesweep.data.demo import demo_splits
 
-    source = demo_splits(0, {"train": 64, "validation": 24, "test": 24}, 0.8)
+    source = demo_splits("entities.sentences", 0, {"train": 64, "validation": 24, "test": 24}, 0.8)
     for split in ("validation", "test"):
         lines = (finished_run / "predictions" / f"{split}.jsonl").read_text().splitlines()
         rows = [json.loads(line) for line in lines]
@@ -200,7 +200,7 @@ def test_own_files_without_validation_and_test(run: Run, tmp_path: Path) -> None
     from finesweep.data.demo import demo_splits
 
     file = tmp_path / "train.txt"
-    rows = demo_splits(0, {"train": 60}, 0.0)["train"]
+    rows = demo_splits("entities.sentences", 0, {"train": 60}, 0.0)["train"]
     text = "\n\n".join("\n".join(f"{t} {g}" for t, g in zip(r["tokens"], r["tags"], strict=True)) for r in rows)
     file.write_text(text)
     record = run("data=files", f"data.train={file}", "~data.sentences")

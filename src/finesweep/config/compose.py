@@ -187,9 +187,10 @@ def _as_addition(hydra: Hydra, override: Override) -> str:
     return text
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__
+    # Hydra wraps what OmegaConf says of a broken file in an error without words.
+    return lines[0] if lines else _first_line(error.__cause__) if error.__cause__ else type(error).__name__
 
 
 def _origin(error: Exception) -> str:

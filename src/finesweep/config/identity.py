@@ -8,7 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 
 #: Keys that cannot change a result: where it goes, who watches, what it is called. Dots go into a node.
 NO_EFFECT = frozenset(
-    {"hydra", "name", "logger", "trainer.progress", "trainer.log_every_n_steps", "trainer.save_model"}
+    {"hydra", "name", "logger", "trainer.progress", "trainer.log_every_n_steps", "trainer.save_model", "task.cache_dir"}
 )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from finesweep.config.errors import UserError
 from finesweep.config.fields import Fraction, NonNegativeInt, PositiveInt, component
 from finesweep.data.base import SPLITS, DataSource
-from finesweep.data.demo import Split, demo_splits
+from finesweep.data.demo import Split, demo_splits, writer_of
 from finesweep.data.formats import read, read_side_by_side
 from finesweep.data.table import Format, Reading, Table, Wanted
 
@@ -129,17 +129,33 @@ def _label_names(labels: Iterable[int] | None, names: Sequence[str]) -> list[Any
 
 @component
 class DemoSource(DataSource):
-    """Sentences about the embedded invented world; see :mod:`finesweep.data.demo`."""
+    """Texts about the embedded invented world; see :mod:`finesweep.data.demo`.
 
+    Attributes:
+        writer: of the rows, as ``module.function``.
+        world_seed: draws the world and what is written about it.
+        sentences: rows of each split.
+        unseen: the fraction of validation and test rows that are about things which training never mentions.
+    """
+
+    writer: str
     world_seed: NonNegativeInt
     sentences: dict[Split, PositiveInt]
     unseen: Fraction
 
+    def problems(self, cfg: dict[str, Any]) -> Iterator[tuple[str, str]]:
+        yield from DataSource.problems(self, cfg)
+        try:
+            writer_of(self.writer)
+        except ValueError as error:
+            yield "data.writer", str(error)
+
     def tables(self, splits: Sequence[str], wanted: Wanted) -> dict[str, Table]:
         del wanted
-        written = demo_splits(self.world_seed, self.sentences, self.unseen)
-        return {
-            split: Table(f"demo[{split}]", ["tokens", "tags"], [[row["tokens"], row["tags"]] for row in rows])
-            for split, rows in written.items()
-            if split in splits
-        }
+        sizes = {split: count for split, count in self.sentences.items() if split in splits}
+        written = demo_splits(self.writer, self.world_seed, sizes, self.unseen)
+        return {split: self._table(split, rows) for split, rows in written.items()}
+
+    def _table(self, split: str, rows: Sequence[dict[str, Any]]) -> Table:
+        columns = list(rows[0])
+        return Table(f"{self.name}[{split}]", [*columns], [[row[name] for name in columns] for row in rows])

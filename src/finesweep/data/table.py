@@ -1,5 +1,6 @@
 """What every reader returns, and what it can be told."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -46,6 +47,20 @@ class Chosen(Sequence[Any]):
         return self._entries[self._indices[index]]
 
 
+class Records(Sequence[dict[str, Any]]):
+    """The rows of a table by the task's names of its columns, read only when they are asked for."""
+
+    def __init__(self, table: "Table") -> None:
+        self._table = table
+
+    def __len__(self) -> int:
+        return len(self._table.rows)
+
+    def __getitem__(self, index: Any) -> Any:
+        cells = self._table.rows[index]
+        return {name: get(cells) for name, get in self._table.found.items()}
+
+
 @dataclass
 class Table:
     """Rows of a file under named or numbered columns.
@@ -83,13 +98,14 @@ class Table:
 
         Args:
             settings: what ``data.<name>_column`` says: a name, a number, or ``auto`` for the task's own candidates. A
-                name with dots goes into objects: ``translation.de``.
+                name with dots goes into objects (``translation.de``), one with a star takes the columns that bear a
+                digit or a letter in its place (``ending*``) as one list.
 
         Raises:
             UserError: a column is not there, or is two things at once; the message lists those that there are.
         """
         numbered = all(isinstance(column, int) for column in self.columns)
-        places: dict[str, tuple[int, list[str]]] = {}
+        places: dict[str, _Place] = {}
         for name, candidates in wanted.columns.items():
             setting = settings.get(name, "auto")
             usable = [choice for choice in candidates if isinstance(choice, int) == numbered]
@@ -107,34 +123,49 @@ class Table:
             twin = next((other for other, taken in places.items() if taken == place), None)
             if twin is not None:
                 raise UserError(
-                    f"{twin} and {name} would both come from column {self.columns[place[0]]}",
+                    f"{twin} and {name} would both come from column {self.columns[place[0][0]]}",
                     where=self.path,
                     remedy=f"set data.{twin}_column and data.{name}_column",
                 )
             places[name] = place
         return replace(self, found={name: _getter(*place) for name, place in places.items()})
 
-    def _place(self, choices: Sequence[Column]) -> tuple[int, list[str]] | None:
+    def _place(self, choices: Sequence[Column]) -> "_Place | None":
         for choice in choices:
             if isinstance(choice, int) and -len(self.columns) <= choice < len(self.columns):
-                return choice % len(self.columns), []
+                return (choice % len(self.columns),), ()
             if isinstance(choice, str):
                 if choice in self.columns:
-                    return self.columns.index(choice), []
+                    return (self.columns.index(choice),), ()
+                several = _numbered(choice, self.columns) if choice.endswith("*") else ()
                 outer, *inner = choice.split(".")
+                if len(several) > 1:
+                    return several, ()
                 if inner and outer in self.columns:
-                    return self.columns.index(outer), inner
+                    return (self.columns.index(outer),), tuple(inner)
         return None
 
     def records(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """Pairs (place, cells by the task's names), row by row; see :meth:`find`."""
-        for index, cells in enumerate(self.rows):
-            yield self.where(index), {name: get(cells) for name, get in self.found.items()}
+        for index, record in enumerate(Records(self)):
+            yield self.where(index), record
 
 
-def _getter(index: int, inner: Sequence[str]) -> Callable[[list[Any]], Any]:
+#: Where a cell is: its column, or several whose cells make a list; and the keys to go down from there.
+_Place = tuple[tuple[int, ...], tuple[str, ...]]
+
+
+def _numbered(pattern: str, columns: Sequence[Column]) -> tuple[int, ...]:
+    """The columns that are called like the pattern with a digit or a letter in the place of its star."""
+    form = re.compile(re.escape(pattern[:-1]) + "_?([0-9]|[A-Ja-j])")
+    return tuple(i for i, column in enumerate(columns) if isinstance(column, str) and form.fullmatch(column))
+
+
+def _getter(indices: tuple[int, ...], inner: tuple[str, ...]) -> Callable[[list[Any]], Any]:
     def get(cells: list[Any]) -> Any:
-        cell = cells[index]
+        if len(indices) > 1:
+            return [cells[index] for index in indices]
+        cell = cells[indices[0]]
         for key in inner:
             cell = cell.get(key) if isinstance(cell, dict) else None
         return cell

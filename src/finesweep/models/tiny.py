@@ -1,45 +1,77 @@
-"""How the embedded tiny encoder's tokenizer is made: ``python -m finesweep.models.tiny FOLDER`` writes it anew."""
+"""How the embedded tiny models' files are made, but for their weights: ``python -m finesweep.models.tiny`` writes them.
+
+The weights come from ``finesweep train experiment=pretrain_tiny``; see :func:`keep_weights`.
+"""
 
 import sys
 from pathlib import Path
+from typing import Any
 
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
-from transformers import BertConfig, PreTrainedTokenizerFast
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from transformers import BertConfig, LlamaConfig, PretrainedConfig, PreTrainedTokenizerFast, T5Config
 
-from finesweep.data.demo import sentences
-from finesweep.data.world import make_world
+from finesweep.data.demo.world import make_world
+from finesweep.data.demo.writing import text, translation
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 VOCABULARY = 2000
 _START = "▁"
+_HERE = Path(__file__).parent
 
 
-def build(folder: Path) -> None:
-    """Train a cased WordPiece vocabulary on sentences about the known half of another world than the demo's."""
+def build(root: Path = _HERE) -> None:
+    """Write tokenizer and configuration of all three models into folders of ``root``.
+
+    They share one cased WordPiece vocabulary, learned from texts about the known half of another world than the demo's.
+    """
     world = make_world(seed=1)
-    texts = [" ".join(row["tokens"]) for row in sentences(world, 8000, seed=1, unseen=0.0)]
+    texts = [row["text"] for row in text(world, 8000, seed=1, unseen=0.0)]
+    texts += [row["target"] for row in translation(world, 2000, seed=1, unseen=0.0)]
     vocabulary = {piece: number for number, piece in enumerate(_word_pieces(texts))}
+    pad, _, cls, sep, _ = range(len(SPECIAL))  # special tokens come first in the vocabulary
+    common = {"vocab_size": len(vocabulary), "pad_token_id": pad, "bos_token_id": cls, "eos_token_id": sep}
+    encoder = BertConfig(**common, hidden_size=128, num_hidden_layers=2, num_attention_heads=2, intermediate_size=256)
+    decoder = LlamaConfig(
+        **common, hidden_size=128, num_hidden_layers=2, num_attention_heads=2, intermediate_size=256,
+        max_position_embeddings=512, tie_word_embeddings=True,
+    )  # fmt: skip
+    both = T5Config(
+        **common, d_model=128, num_layers=2, num_heads=2, d_kv=64, d_ff=256, feed_forward_proj="gated-gelu",
+        decoder_start_token_id=pad, tie_word_embeddings=True,
+    )  # fmt: skip
+    _save(root / "tiny_files", vocabulary, encoder, processors.BertProcessing(("[SEP]", sep), ("[CLS]", cls)))
+    _save(root / "tiny_causal_files", vocabulary, decoder, None)
+    ending = processors.TemplateProcessing("$A [SEP]", "$A [SEP] $B [SEP]", [("[SEP]", sep)])
+    _save(root / "tiny_seq2seq_files", vocabulary, both, ending)
+
+
+def _save(folder: Path, vocabulary: dict[str, int], config: PretrainedConfig, specials: Any) -> None:
     tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=False)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    cls, sep = SPECIAL.index("[CLS]"), SPECIAL.index("[SEP]")  # special tokens come first in the vocabulary
-    tokenizer.post_processor = processors.BertProcessing(("[SEP]", sep), ("[CLS]", cls))
+    tokenizer.decoder = decoders.WordPiece(cleanup=False)
+    if specials is not None:
+        tokenizer.post_processor = specials
+    names: dict[str, Any] = {"cls_token": "[CLS]", "sep_token": "[SEP]"}
+    if isinstance(config, BertConfig):
+        names |= {"model_input_names": ["input_ids", "token_type_ids", "attention_mask"]}
+    else:
+        names |= {"bos_token": "[CLS]", "eos_token": "[SEP]"}
     PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        model_max_length=512,
-        pad_token="[PAD]",
-        unk_token="[UNK]",
-        cls_token="[CLS]",
-        sep_token="[SEP]",
-        mask_token="[MASK]",
-    ).save_pretrained(folder)
-    BertConfig(
-        vocab_size=tokenizer.get_vocab_size(),
-        hidden_size=128,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=256,
-    ).save_pretrained(folder)
+        tokenizer_object=tokenizer, model_max_length=512, pad_token="[PAD]", unk_token="[UNK]", mask_token="[MASK]",
+        **names,
+    ).save_pretrained(folder)  # fmt: skip
+    config.save_pretrained(folder)
+
+
+def keep_weights(run: Path, root: Path = _HERE) -> None:
+    """Put the weights of a pretraining run beside the configuration of the model that it trained."""
+    import shutil
+
+    from finesweep.results.record import RunRecord
+
+    name = RunRecord.read(run).name.removeprefix("pretrain-")
+    shutil.copyfile(run / "model" / "model.safetensors", root / f"{name}_files" / "model.safetensors")
 
 
 def _word_pieces(texts: list[str]) -> list[str]:
@@ -61,4 +93,7 @@ def _word_pieces(texts: list[str]) -> list[str]:
 
 
 if __name__ == "__main__":
-    build(Path(sys.argv[1]))
+    if len(sys.argv) == 1:
+        build()
+    for run in sys.argv[1:]:
+        keep_weights(Path(run))

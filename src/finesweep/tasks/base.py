@@ -157,6 +157,11 @@ class Task(ABC):
         del kind
         return self.auto_class
 
+    def peft_type_for(self, kind: Kind) -> str | None:
+        """peft's name for the kind of problem; None where it has none."""
+        del kind
+        return self.peft_type
+
     def corrupt(self, batch: Batch, *, training: bool) -> Batch:
         """The batch as the model gets to see it, for tasks that hide some of it. Torch's generator is seeded."""
         del training

@@ -63,3 +63,21 @@ def number_of(cell: Any, name: str, where: str) -> float:
     if not abs(value) < float("inf"):
         raise UserError(f"the {name} should be a number, not {cell!r}", where=where)
     return value
+
+
+def classes_of(cell: Any, names: list[str], where: str) -> list[str]:
+    """A cell as names of classes: a list, or a text with a list in it or with commas between; may be empty.
+
+    Raises:
+        UserError: as in :func:`class_of`.
+    """
+    if isinstance(cell, str):
+        text = cell.strip()
+        if text.startswith("[") and text.endswith("]"):
+            cell = [part.strip().strip("'\"") for part in text[1:-1].split(",")]
+        else:
+            cell = text.split(",")
+        cell = [part.strip() for part in cell if part.strip()]
+    if cell is None:
+        raise UserError("the label is missing", where=where)
+    return [class_of(each, names, where) for each in (cell if isinstance(cell, list | tuple) else [cell])]

@@ -40,10 +40,9 @@ class Components:
     objective: Objective
     seed: int
 
-    @property
-    def purpose(self) -> Purpose:
+    def purpose(self, loaded: Loaded) -> Purpose:
         """What the model is to be trained for, for the strategy."""
-        return Purpose(self.task.peft_type, self.task.new_head)
+        return Purpose(self.task.peft_type_for(loaded.kind), self.task.new_head)
 
     @classmethod
     def of(cls, values: dict[str, Any]) -> "Components":
@@ -89,7 +88,7 @@ def assemble(parts: Components) -> Assembled:
     examples = read_data(parts)
     seed_everything(parts.seed)
     loaded = parts.model.load(parts.task, examples.labels, parts.data.max_length)
-    model = parts.strategy.apply(loaded.model, parts.purpose)
+    model = parts.strategy.apply(loaded.model, parts.purpose(loaded))
     return connect(parts, examples, loaded, model)
 
 

@@ -96,6 +96,12 @@ class FineTuner(pl.LightningModule):
 
     # --- scoring ------------------------------------------------------------------------------------------------
 
+    def on_validation_batch_start(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
+        seed_batch(self.seed, 0, batch_idx, self.global_rank)
+
+    def on_test_batch_start(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
+        seed_batch(self.seed, 0, batch_idx, self.global_rank)
+
     def on_validation_epoch_start(self) -> None:
         self._begin()
 

@@ -144,6 +144,8 @@ def _train(rank: int, record: RunRecord, values: dict[str, Any], sweep: str | No
     record.timing = monitor.timing(trainer.world_size)
     del outcomes["before"]
     for split, outcome in outcomes.items():
+        if not outcome.predictions:  # a language model predicts sub-words by the million, and rows not at all
+            continue
         lines = prediction_lines(work.examples.splits[split], outcome.predictions)
         write_atomically(record.folder / "predictions" / f"{split}.jsonl", lines)
     if parts.trainer.save_model:

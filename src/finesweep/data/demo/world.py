@@ -97,7 +97,7 @@ def make_world(seed: int, size: int = 300, held_out: float = 0.5) -> World:
         held_out: the fraction of things that training data does not mention.
     """
     rng = random.Random(f"finesweep-world-{seed}")
-    names = _Names(rng)
+    names = Names(rng)
     countries = [names.fresh("", 2) for _ in range(12)]
 
     def hidden(index: int, count: int) -> bool:
@@ -114,7 +114,7 @@ def make_world(seed: int, size: int = 300, held_out: float = 0.5) -> World:
     return World(places, organisations, people, works)
 
 
-class _Names:
+class Names:
     """Pronounceable names that never repeat."""
 
     def __init__(self, rng: random.Random) -> None:
@@ -138,7 +138,7 @@ def _same(rng: random.Random, things: tuple, held_out: bool):  # type: ignore[no
 
 
 def _organisation(
-    rng: random.Random, names: _Names, places: tuple[Place, ...], index: int, held_out: bool
+    rng: random.Random, names: Names, places: tuple[Place, ...], index: int, held_out: bool
 ) -> Organisation:
     domain = DOMAINS[index % len(DOMAINS)]
     seat = _same(rng, places, held_out)
@@ -149,7 +149,7 @@ def _organisation(
 
 def _person(
     rng: random.Random,
-    names: _Names,
+    names: Names,
     given: list[str],
     places: tuple[Place, ...],
     organisations: tuple[Organisation, ...],
@@ -164,7 +164,7 @@ def _person(
     return Person(rng.choice(given), family, domain, birthplace, rng.choice(peers), held_out)
 
 
-def _work(rng: random.Random, names: _Names, people: tuple[Person, ...], index: int, held_out: bool) -> Work:
+def _work(rng: random.Random, names: Names, people: tuple[Person, ...], index: int, held_out: bool) -> Work:
     domain = DOMAINS[index % len(DOMAINS)]
     author = rng.choice([p for p in people if p.domain == domain and p.held_out == held_out])
     bearer = rng.choice((author.family, author.birthplace.name, names.fresh("")))

@@ -1,16 +1,10 @@
-"""Sentences about the embedded world, with their named entities: the data set that needs no network and no files.
-
-A template is a line of words and slots. ``{person}`` … are filled from one :class:`~finesweep.data.world.World` with
-things that belong together (a person, their employer, its seat, …), so later tasks can ask for those ties.
-"""
+"""Sentences about the embedded world, with their named entities."""
 
 import random
 from collections.abc import Iterator
-from typing import Literal
 
-from finesweep.data.world import DOMAINS, Domain, Organisation, Person, Place, Work, World, make_world
-
-Split = Literal["train", "validation", "test"]
+from finesweep.data.demo.cast import casts
+from finesweep.data.demo.world import DOMAINS, Domain, World
 
 #: Which entity type a slot's words bear.
 _TYPE_OF_SLOT = {
@@ -73,7 +67,6 @@ _TEMPLATES: dict[Domain, tuple[str, ...]] = {
 }
 
 _OPENINGS = ("Meanwhile ,", "In brief :", "Later ,", "On {day} ,", "Last {day} ,")
-_DAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
 
 
 def sentences(
@@ -92,59 +85,12 @@ def sentences(
         ``{"tokens": [...], "tags": [...], "domain": [...]}``, the tags in IOB2 with the types PER, LOC, ORG, MISC.
     """
     rng = random.Random(f"finesweep-sentences-{seed}")
-    casts = {(domain, held): _Cast(world, domain, held) for domain in domains for held in (False, True)}
+    players = casts(world, domains)
     for index in range(count):
         domain = domains[index % len(domains)]
-        cast = casts[domain, rng.random() < unseen]
+        cast = players[domain, rng.random() < unseen]
         tokens, tags = _fill(_template(rng, domain), cast.draw(rng))
         yield {"tokens": tokens, "tags": tags, "domain": [domain]}
-
-
-def demo_splits(seed: int, sizes: dict[Split, int], unseen: float) -> dict[str, list[dict[str, list[str]]]]:
-    """The named-entity data set: training about known things, ``unseen`` of the other sentences about held-out ones."""
-    world = make_world(seed)
-    # By name: a split must not change with what stands beside it.
-    offsets: dict[Split, int] = {"train": 0, "validation": 1, "test": 2}
-    return {
-        split: list(
-            sentences(world, count, seed=seed * 1000 + offsets[split], unseen=0.0 if split == "train" else unseen)
-        )
-        for split, count in sizes.items()
-    }
-
-
-class _Cast:
-    """The things of one domain, known or held out, from which a sentence draws its players."""
-
-    def __init__(self, world: World, domain: Domain, held_out: bool) -> None:
-        def mine(thing: Person | Organisation | Work) -> bool:
-            return thing.domain == domain and thing.held_out == held_out
-
-        self.places: list[Place] = [p for p in world.places if p.held_out == held_out]
-        self.people = [p for p in world.people if mine(p)]
-        self.organisations = [o for o in world.organisations if mine(o)]
-        self.works = [w for w in world.works if mine(w)]
-
-    def draw(self, rng: random.Random) -> dict[str, str]:
-        """A value for every slot; the person's employer and its seat belong together."""
-        person, other = rng.sample(self.people, 2)
-        other_org = rng.choice([o for o in self.organisations if o.name != person.employer.name])
-        place, other_place = rng.sample(self.places, 2)
-        work, other_work = rng.sample(self.works, 2)
-        slots = {
-            "person": person.name, "family": person.family,
-            "other_person": other.name, "other_family": other.family,
-            "org": person.employer.name, "other_org": other_org.name, "seat": person.employer.seat.name,
-            "place": place.name, "other_place": other_place.name, "country": place.country,
-            "work": work.name, "other_work": other_work.name,
-            "day": rng.choice(_DAYS), "number": str(rng.randrange(2, 900)),
-            "score": f"{rng.randrange(5)} - {rng.randrange(5)}",
-        }  # fmt: skip
-        for kind in ("drug", "trial"):
-            named = [w.name for w in self.works if w.kind == kind]
-            if len(named) > 1:
-                slots[kind], slots[f"other_{kind}"] = rng.sample(named, 2)
-        return slots
 
 
 def _template(rng: random.Random, domain: Domain) -> str:

@@ -1,0 +1,91 @@
+"""Scores of predicted classes, sets of classes and numbers."""
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from scipy.stats import pearsonr, spearmanr
+from sklearn.metrics import (
+    accuracy_score,
+    confusion_matrix,
+    matthews_corrcoef,
+    mean_absolute_error,
+    mean_squared_error,
+    precision_recall_fscore_support,
+)
+
+from finesweep.results.tables import ReportTable, Scores
+
+_COLUMNS = ["precision", "recall", "f1", "support"]
+
+
+def score_classes(gold: Sequence[str], predicted: Sequence[str]) -> Scores:
+    """``accuracy``, ``macro_f1`` (mean over the classes that occur), ``micro_f1``, ``matthews`` (Matthews 1975)."""
+    labels, counts = confusion(gold, predicted)
+    table, macro = _per_class(gold, predicted, labels)
+    with warnings.catch_warnings():  # a single class has no correlation with anything: 0
+        warnings.simplefilter("ignore")
+        matthews = float(matthews_corrcoef(gold, predicted))
+    accuracy = float(accuracy_score(gold, predicted))
+    # With one class for each row every false positive is a false negative too, so that micro F1 is the accuracy.
+    metrics = {"accuracy": accuracy, "macro_f1": macro, "micro_f1": accuracy, "matthews": matthews}
+    return Scores(metrics, [table], labels, counts)
+
+
+def confusion(gold: Sequence[str], predicted: Sequence[str]) -> tuple[list[str], list[list[int]]]:
+    """All labels, and how often each of them (rows) was taken for each (columns)."""
+    labels = sorted(set(gold) | set(predicted))
+    with warnings.catch_warnings():  # a table of one cell needs no warning
+        warnings.simplefilter("ignore")
+        return labels, confusion_matrix(gold, predicted, labels=labels).tolist()
+
+
+def score_sets(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> Scores:
+    """``micro_f1``, ``macro_f1`` and ``subset_accuracy``, the share of rows of which every class is right."""
+    labels = sorted({label for row in (*gold, *predicted) for label in row})
+    truth, guess = (np.array([[label in row for label in labels] for row in rows]) for rows in (gold, predicted))
+    exact = float(np.mean([set(a) == set(b) for a, b in zip(gold, predicted, strict=True)]))
+    if not labels:
+        return Scores({"micro_f1": 0.0, "macro_f1": 0.0, "subset_accuracy": exact})
+    table, macro = _per_class(truth, guess, labels, index=True)
+    micro = precision_recall_fscore_support(truth, guess, average="micro", zero_division=0)[2]
+    return Scores({"micro_f1": float(micro), "macro_f1": macro, "subset_accuracy": exact}, [table])
+
+
+def _per_class(gold: Any, predicted: Any, labels: Sequence[str], *, index: bool = False) -> tuple[ReportTable, float]:
+    """Each class on its own, then micro, macro and weighted average; and the macro F1."""
+    which = list(range(len(labels))) if index else list(labels)
+    arguments: dict[str, Any] = {"labels": which, "zero_division": 0}
+    per_class = np.array(precision_recall_fscore_support(gold, predicted, average=None, **arguments))
+    rows: list[list[Any]] = [
+        [label, *(round(float(value), 4) for value in per_class[:3, i]), int(per_class[3, i])]
+        for i, label in enumerate(labels)
+    ]
+    for average in ("micro", "macro", "weighted"):
+        values = precision_recall_fscore_support(gold, predicted, average=average, **arguments)[:3]
+        rows.append([f"{average} avg", *(round(float(value), 4) for value in values), int(per_class[3].sum())])
+    return ReportTable("Classes", "Each class on its own, and averages.", ["class", *_COLUMNS], rows), float(
+        per_class[2].mean()
+    )
+
+
+def score_numbers(gold: Sequence[float], predicted: Sequence[float]) -> Scores:
+    """``pearson`` and ``spearman`` correlation (0 where one side is constant), ``mse`` and ``mae``."""
+    metrics = {
+        "pearson": _correlation(pearsonr, gold, predicted),
+        "spearman": _correlation(spearmanr, gold, predicted),
+        "mse": float(mean_squared_error(gold, predicted)),
+        "mae": float(mean_absolute_error(gold, predicted)),
+    }
+    rows = [
+        [name, *(round(float(v), 4) for v in (np.mean(values), np.std(values), np.min(values), np.max(values)))]
+        for name, values in (("gold", gold), ("predicted", predicted))
+    ]
+    return Scores(metrics, [ReportTable("Numbers", "How both are spread.", ["", "mean", "sd", "min", "max"], rows)])
+
+
+def _correlation(of: Any, gold: Sequence[float], predicted: Sequence[float]) -> float:
+    if len(gold) < 2 or len(set(gold)) == 1 or len(set(predicted)) == 1:
+        return 0.0
+    return float(of(gold, predicted)[0])

@@ -1,0 +1,130 @@
+"""Plain text as training data: what masked and causal language modelling have in common."""
+
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+
+from finesweep.config.errors import UserError
+from finesweep.config.fields import component
+from finesweep.data.base import DataSource
+from finesweep.data.cache import blocks, tokenised
+from finesweep.data.fingerprint import fingerprint
+from finesweep.data.table import Records, Table
+from finesweep.results.tables import ReportTable, Scores
+from finesweep.tasks.base import Examples, Feature, Frame, Row, Task
+from finesweep.tasks.cells import text_of
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Chunks(Sequence[Feature]):
+    """Equal parts of a long array of sub-words as features, made when they are asked for.
+
+    Args:
+        ids: of the whole text.
+        size: sub-words in a part; the last may have fewer, but at least two.
+        before, after: special tokens around each part.
+    """
+
+    def __init__(self, ids: np.ndarray, size: int, before: Sequence[int], after: Sequence[int]) -> None:
+        self._ids, self._size, self._before, self._after = ids, size, list(before), list(after)
+        self._count = (len(ids) + size - 1) // size - (len(ids) % size == 1)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, index: Any) -> Any:
+        if not -self._count <= index < self._count:
+            raise IndexError(index)
+        start = index % self._count * self._size
+        body = self._ids[start : start + self._size].tolist()
+        return Feature(index, [*self._before, *body, *self._after], {"body": (len(self._before), len(body))})
+
+
+@component
+class PlainText(Task):
+    """Text cut into parts of ``data.max_length`` sub-words, which need not fit into memory.
+
+    Attributes:
+        document: what a line is: ``line``, a text of its own that ends with the end token; ``file``, a part of one
+            running text, of which the line breaks are kept.
+        cache_dir: where tokenised text is kept.
+    """
+
+    document: Literal["line", "file"]
+    cache_dir: str
+
+    new_head: ClassVar[bool] = False
+    model_inputs: ClassVar[tuple[str, ...]] = ("input_ids", "attention_mask")
+    metric_names: ClassVar[tuple[str, ...]] = ("loss", "perplexity")
+
+    def read(self, tables: Mapping[str, Table], source: DataSource, labels: Sequence[str] | None = None) -> Examples:
+        splits = {split: Records(table) for split, table in tables.items()}
+        return Examples(splits, [], list(dict.fromkeys(note for table in tables.values() for note in table.notes)))
+
+    def chunks(self, rows: Sequence[Row], frame: Frame, before: Sequence[int], after: Sequence[int]) -> Chunks:
+        """The rows' text in parts."""
+        tokenizer = frame.tokenizer
+        end = [] if self.document == "file" else [_end_token(frame)]
+
+        def tokenise(texts: list[str]) -> list[list[int]]:
+            encodings = tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
+            return [[*ids, *end] for ids in encodings]
+
+        def text(row: Row) -> str:
+            return text_of(row["text"], "text", "data.text_column") + ("\n" if self.document == "file" else "")
+
+        key = {
+            "text": fingerprint(rows),
+            "tokenizer": sha256(tokenizer.backend_tokenizer.to_str().encode()).hexdigest(),
+            "document": self.document,
+            "end": end,
+        }
+        folder = Path(self.cache_dir).expanduser()
+        ids = tokenised(folder, key, blocks(rows, text), len(tokenizer), tokenise)
+        if len(ids) < 2:
+            raise UserError("the text has fewer than two sub-words", where="data")
+        return Chunks(ids, frame.max_length - len(before) - len(after), before, after)
+
+    def head(self, labels: Sequence[str]) -> dict[str, Any]:
+        return {}
+
+    def score(self, rows: Sequence[Row], predictions: Sequence[Row], loss: float) -> Scores:
+        perplexity = float(np.exp(min(loss, 700.0)))
+        note = "The exponential of the mean loss of a sub-word; lower is better, and vocabularies cannot be compared."
+        return Scores({"perplexity": perplexity}, [ReportTable("Perplexity", note, ["perplexity"], [[perplexity]])])
+
+    def readable(self, row: Row, prediction: Row) -> dict[str, Any]:
+        return {"text": row["text"], **prediction}
+
+
+def _end_token(frame: Frame) -> int:
+    """What stands between two texts."""
+    ids = (frame.tokenizer.eos_token_id, frame.tokenizer.sep_token_id)
+    found = next((each for each in ids if each is not None), None)
+    if found is None:
+        raise UserError(
+            "the tokenizer has no end token to put between texts",
+            where="task.document",
+            remedy="use task.document=file, or name one of its tokens as eos_token in tokenizer_config.json",
+        )
+    return int(found)
+
+
+def token_loss(logits: "torch.Tensor", labels: "torch.Tensor", ignored: int) -> tuple["torch.Tensor", "torch.Tensor"]:
+    """Cross-entropy of ``logits`` (batch, seq, vocabulary) where ``labels`` (batch, seq) are, summed for each row.
+
+    Only the labelled positions become float32, which spares most of the memory where few of them are.
+    """
+    import torch
+    from torch.nn.functional import cross_entropy
+
+    where = labels != ignored
+    losses = cross_entropy(logits[where].float(), labels[where], reduction="none")
+    rows = where.nonzero()[:, 0]
+    summed = torch.zeros(len(labels), device=losses.device).index_add(0, rows, losses)
+    return summed, where.sum(1)

@@ -1,0 +1,261 @@
+"""Classes or a number for a text, or for a pair of texts: one class, any number of classes, or a score."""
+
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from finesweep.config.errors import UserError
+from finesweep.config.fields import Fraction, Positive, Probability, component
+from finesweep.data.base import DataSource
+from finesweep.data.table import Table
+from finesweep.results.tables import Scores
+from finesweep.tasks.base import Batch, Examples, Feature, Frame, Kind, Row, Task
+from finesweep.tasks.cells import class_of, classes_of, number_of, text_of
+from finesweep.tasks.labels import labels_of, renamed, unseen_notes, weigh
+from finesweep.tasks.tensors import IGNORED, class_loss, encode_texts, model_batch
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+
+@component
+class TextTask(Task):
+    """What the three have in common: a text or a pair of them, and a head on the whole of it."""
+
+    optional_columns: ClassVar[frozenset[str]] = frozenset({"text_pair"})
+    kinds: ClassVar[tuple[Kind, ...]] = ("encoder", "decoder")
+    auto_class: ClassVar[str] = "AutoModelForSequenceClassification"
+    pipeline: ClassVar[str] = '"text-classification"'
+    peft_type: ClassVar[str | None] = "SEQ_CLS"
+
+    def read(self, tables: Mapping[str, Table], source: DataSource, labels: Sequence[str] | None = None) -> Examples:
+        notes = [note for table in tables.values() for note in table.notes]
+        splits = {split: self._rows(table, source) for split, table in tables.items()}
+        known, more = self._labels(splits, tables, source, labels)
+        return Examples(splits, known, list(dict.fromkeys([*notes, *more])))
+
+    def _rows(self, table: Table, source: DataSource) -> list[Row]:
+        rows = []
+        for where, cells in table.records():
+            row: Row = {name: text_of(cells[name], name, where) for name in ("text", "text_pair") if name in cells}
+            rows.append(row | {"label": self.label_of(cells["label"], source, where)})
+        return rows
+
+    @abstractmethod
+    def label_of(self, cell: Any, source: DataSource, where: str) -> Any:
+        """The gold label of a cell. Raises UserError with file and line."""
+
+    def _labels(
+        self,
+        splits: Mapping[str, list[Row]],
+        tables: Mapping[str, Table],
+        source: DataSource,
+        labels: Sequence[str] | None,
+    ) -> tuple[list[str], list[str]]:
+        """The label set, and what is to be said about it."""
+        known = list(labels) if labels is not None else labels_of(splits, self.classes_of_row, source, tables)
+        if labels is None and len(known) < 2:
+            message = f"the training data has one class only, '{known[0]}'"
+            raise UserError(message, where=tables["train"].path, remedy="check data.label_column")
+        return known, unseen_notes(splits, self.classes_of_row, tables, labels)
+
+    def encode(self, rows: Sequence[Row], frame: Frame) -> list[Feature]:
+        ids = {label: index for index, label in enumerate(frame.labels)}
+        pairs = [row["text_pair"] for row in rows] if rows and "text_pair" in rows[0] else None
+        encoded = encode_texts(frame, [row["text"] for row in rows], pairs)
+        return [
+            Feature(index, ids_of_row, {**extra, **self.target(row, ids), "weight": row.get("weight", 1.0)}, cut)
+            for index, (row, (ids_of_row, extra, cut)) in enumerate(zip(rows, encoded, strict=True))
+        ]
+
+    @abstractmethod
+    def target(self, row: Row, ids: Mapping[str, int]) -> dict[str, Any]:
+        """``{"label": …}`` as ``collate`` puts it into a tensor."""
+
+    def collate(self, features: Sequence[Feature], frame: Frame) -> dict[str, "torch.Tensor"]:
+        """Adds ``label`` and ``weight`` (batch,), ``label`` being (batch, labels) where there may be several."""
+        import torch
+
+        extra = {key: torch.tensor([feature.extra[key] for feature in features]) for key in ("label", "weight")}
+        return {**model_batch(features, frame), **extra}
+
+    def row_from_object(self, value: Mapping[str, Any], where: str) -> Row:
+        row = super().row_from_object(value, where)
+        return {**row, "text_pair": text_of(value["text_pair"], "text_pair", where)} if "text_pair" in value else row
+
+    def text_of_row(self, row: Row) -> str:
+        return "\n".join(row[name] for name in ("text", "text_pair") if name in row)
+
+    def readable(self, row: Row, prediction: Row) -> dict[str, Any]:
+        return {**{name: row[name] for name in ("text", "text_pair") if name in row}, **prediction}
+
+    def lines(self, row: Row, prediction: Row) -> str:
+        label = prediction["label"]
+        return f"{row['text']}\t{','.join(label) if isinstance(label, list) else label}"
+
+
+@component
+class TextClassification(TextTask):
+    """One class for each text.
+
+    Attributes:
+        label_smoothing: probability mass that training spreads over all classes (Szegedy et al. 2016).
+        class_weights: how much a row of a class counts in training: null for 1, ``balanced`` for the inverse of how
+            often the class occurs, or a weight for each class.
+    """
+
+    label_smoothing: Probability
+    class_weights: Literal["balanced"] | dict[str, Positive] | None
+
+    metric_names: ClassVar[tuple[str, ...]] = ("loss", "accuracy", "macro_f1", "micro_f1", "matthews")
+
+    def head(self, labels: Sequence[str]) -> dict[str, Any]:
+        return {**super().head(labels), "problem_type": "single_label_classification"}
+
+    def label_of(self, cell: Any, source: DataSource, where: str) -> str:
+        return renamed(class_of(cell, source.label_names, where), source)
+
+    def _labels(
+        self,
+        splits: Mapping[str, list[Row]],
+        tables: Mapping[str, Table],
+        source: DataSource,
+        labels: Sequence[str] | None,
+    ) -> tuple[list[str], list[str]]:
+        known, notes = super()._labels(splits, tables, source, labels)
+        if labels is None:
+            weigh(splits["train"], self.class_weights, known)
+        return known, notes
+
+    def target(self, row: Row, ids: Mapping[str, int]) -> dict[str, Any]:
+        return {"label": ids.get(row.get("label", ""), IGNORED)}
+
+    def weight(self, feature: Feature) -> float:
+        return float(feature.extra["weight"]) if feature.extra["label"] != IGNORED else 0.0
+
+    def loss(self, logits: Any, batch: Batch, *, smooth: bool) -> tuple["torch.Tensor", "torch.Tensor"]:
+        return class_loss(logits, batch, self.label_smoothing if smooth else 0.0)
+
+    def predict(self, model: "nn.Module", logits: Any, batch: Batch, frame: Frame) -> list[Any]:
+        """The probabilities of all classes, (labels,) for each row."""
+        return list(logits.float().softmax(-1).cpu().numpy())
+
+    def decode(self, rows: Sequence[Row], features: Sequence[Feature], raw: Sequence[Any], frame: Frame) -> list[Row]:
+        """``{"label", "score", "scores"}``: the likeliest class, its probability, and those of all."""
+        out = []
+        for probabilities in raw:
+            best = int(probabilities.argmax())
+            scores = {label: round(float(p), 4) for label, p in zip(frame.labels, probabilities, strict=True)}
+            out.append({"label": frame.labels[best], "score": scores[frame.labels[best]], "scores": scores})
+        return out
+
+    def score(self, rows: Sequence[Row], predictions: Sequence[Row], loss: float) -> Scores:
+        from finesweep.tasks.class_scores import score_classes
+
+        return score_classes([row["label"] for row in rows], [row["label"] for row in predictions])
+
+    def classes_of_row(self, row: Row) -> list[str]:
+        return [row["label"]]
+
+
+@component
+class MultiLabelClassification(TextTask):
+    """Any number of classes for each text, each decided on its own.
+
+    Attributes:
+        threshold: the probability from which a class is predicted.
+    """
+
+    threshold: Fraction
+
+    metric_names: ClassVar[tuple[str, ...]] = ("loss", "micro_f1", "macro_f1", "subset_accuracy")
+
+    def head(self, labels: Sequence[str]) -> dict[str, Any]:
+        return {**super().head(labels), "problem_type": "multi_label_classification"}
+
+    def label_of(self, cell: Any, source: DataSource, where: str) -> list[str]:
+        return sorted({renamed(label, source) for label in classes_of(cell, source.label_names, where)})
+
+    def target(self, row: Row, ids: Mapping[str, int]) -> dict[str, Any]:
+        gold = set(row.get("label", ()))
+        return {"label": [float(label in gold) for label in ids]}
+
+    def weight(self, feature: Feature) -> float:
+        return float(feature.extra["weight"])
+
+    def loss(self, logits: Any, batch: Batch, *, smooth: bool) -> tuple["torch.Tensor", "torch.Tensor"]:
+        from torch.nn.functional import binary_cross_entropy_with_logits
+
+        losses = binary_cross_entropy_with_logits(logits.float(), batch["label"], reduction="none")
+        return losses.mean(-1), batch["weight"]
+
+    def predict(self, model: "nn.Module", logits: Any, batch: Batch, frame: Frame) -> list[Any]:
+        """The probability of each class, (labels,) for each row."""
+        return list(logits.float().sigmoid().cpu().numpy())
+
+    def decode(self, rows: Sequence[Row], features: Sequence[Feature], raw: Sequence[Any], frame: Frame) -> list[Row]:
+        """``{"label": [classes], "scores"}``."""
+        out = []
+        for probabilities in raw:
+            scores = {label: round(float(p), 4) for label, p in zip(frame.labels, probabilities, strict=True)}
+            chosen = [label for label, p in zip(frame.labels, probabilities, strict=True) if p >= self.threshold]
+            out.append({"label": chosen, "scores": scores})
+        return out
+
+    def score(self, rows: Sequence[Row], predictions: Sequence[Row], loss: float) -> Scores:
+        from finesweep.tasks.class_scores import score_sets
+
+        return score_sets([row["label"] for row in rows], [row["label"] for row in predictions])
+
+    def classes_of_row(self, row: Row) -> list[str]:
+        return list(row["label"])
+
+
+@component
+class TextRegression(TextTask):
+    """A number for each text."""
+
+    metric_names: ClassVar[tuple[str, ...]] = ("loss", "pearson", "spearman", "mse", "mae")
+    pipeline: ClassVar[str] = '"text-classification", function_to_apply="none"'
+
+    def problems(self, cfg: dict[str, Any]) -> Iterator[tuple[str, str]]:
+        yield from Task.problems(self, cfg)
+        if cfg["data"]["label_names"] or cfg["data"]["label_map"]:
+            yield "data", "label_names and label_map name classes, and regression has none"
+
+    def head(self, labels: Sequence[str]) -> dict[str, Any]:
+        return {"num_labels": 1, "problem_type": "regression"}
+
+    def label_of(self, cell: Any, source: DataSource, where: str) -> float:
+        return number_of(cell, "label", where)
+
+    def _labels(
+        self,
+        splits: Mapping[str, list[Row]],
+        tables: Mapping[str, Table],
+        source: DataSource,
+        labels: Sequence[str] | None,
+    ) -> tuple[list[str], list[str]]:
+        return [], []
+
+    def target(self, row: Row, ids: Mapping[str, int]) -> dict[str, Any]:
+        return {"label": row.get("label", float("nan"))}
+
+    def weight(self, feature: Feature) -> float:
+        return float(feature.extra["weight"])
+
+    def loss(self, logits: Any, batch: Batch, *, smooth: bool) -> tuple["torch.Tensor", "torch.Tensor"]:
+        """The squared error."""
+        return (logits.float().squeeze(-1) - batch["label"]) ** 2, batch["weight"]
+
+    def predict(self, model: "nn.Module", logits: Any, batch: Batch, frame: Frame) -> list[Any]:
+        return [float(value) for value in logits.float().squeeze(-1)]
+
+    def decode(self, rows: Sequence[Row], features: Sequence[Feature], raw: Sequence[Any], frame: Frame) -> list[Row]:
+        return [{"label": round(value, 4)} for value in raw]
+
+    def score(self, rows: Sequence[Row], predictions: Sequence[Row], loss: float) -> Scores:
+        from finesweep.tasks.class_scores import score_numbers
+
+        return score_numbers([row["label"] for row in rows], [row["label"] for row in predictions])
