@@ -56,7 +56,6 @@ def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]
 def test_train_help_lists_groups_and_keys(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "--help"]) == 0
     shown = capsys.readouterr().out
-    assert "finetune_strategy: frozen, full, lora, top_layers" in shown
     for group in conf_dir().iterdir():
         if group.is_dir():
             options = sorted(file.stem for file in group.glob("[!_]*.yaml"))
@@ -71,12 +70,18 @@ def test_train_help_lists_groups_and_keys(capsys: pytest.CaptureFixture[str]) ->
         (["--cfg", "job", "-p", "optimizer", "--resolve"], "weight_decay: 0.01"),
         (["--cfg", "hydra"], "sweep:"),
         (["--info", "defaults"], "finetune_strategy/full"),
-        (["--hydra-help"], "Hydra"),
     ],
 )
 def test_hydras_flags_work(flags: list[str], expected: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", *flags]) == 0
     assert expected in capsys.readouterr().out
+
+
+def test_hydras_own_help() -> None:
+    """In a process of its own: Hydra shuts all log handlers, and one of absl's would shut pytest's standard error."""
+    code = "from finesweep.cli import main; main(['train', '--hydra-help'])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "Hydra" in done.stdout
 
 
 def test_completion_offers_commands_groups_and_keys(
@@ -99,8 +104,8 @@ def test_completion_in_a_real_bash() -> None:
     script = (
         f'finesweep() {{ "{sys.executable}" -c "from finesweep.cli import main; main()" "$@"; }}\n'
         'eval "$(finesweep train -sc install=bash)"\n'
-        'COMP_LINE="finesweep train -m finetune_strategy=l" COMP_POINT=${#COMP_LINE}\n'
-        'COMP_WORDS=(finesweep train -m "finetune_strategy=l") COMP_CWORD=3\n'
+        'COMP_LINE="finesweep train -m finetune_strategy=lo" COMP_POINT=${#COMP_LINE}\n'
+        'COMP_WORDS=(finesweep train -m "finetune_strategy=lo") COMP_CWORD=3\n'
         'COMP_POINT=${#COMP_LINE}; _finesweep_complete; echo "${COMPREPLY[@]}"'
     )
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)

@@ -252,7 +252,7 @@ def test_a_label_that_stands_for_none_gets_no_name(tmp_path: Path) -> None:
     folder = tmp_path / "corpus"
     folder.mkdir()
     write_parquet(folder / "train.parquet", [[-1, 2]])
-    assert hub(folder).load(NER, ("train",))["train"].rows == [[["w0", "w1"], [-1, "I-PER"]]]
+    assert hub(folder, splits={"test": "train"}).load(NER, ("test",))["test"].rows == [[["w0", "w1"], [-1, "I-PER"]]]
 
 
 @pytest.mark.usefixtures("cache")
@@ -261,7 +261,7 @@ def test_a_folder_of_json_lines_keeps_text_and_numbers_as_they_are(tmp_path: Pat
     folder.mkdir()
     rows = [{"tokens": ["a"], "tags": ["O"], "id": 3}, {"tokens": ["b", "c"], "tags": ["O", "B-X"], "id": 4}]
     (folder / "train.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
-    table = hub(folder).load(NER, ("train",))["train"]
+    table = hub(folder, splits={"test": "train"}).load(NER, ("test",))["test"]
     assert [dict(zip(table.columns, row, strict=True)) for row in table.rows] == rows
 
 

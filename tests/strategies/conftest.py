@@ -11,6 +11,7 @@ import pytest
 from finesweep.config.check import check
 from finesweep.config.compose import compose, hydra_session
 from finesweep.config.instantiate import build
+from finesweep.tasks.tensors import of_text
 
 LABELS = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
 
@@ -45,7 +46,7 @@ class SetUp:
         target = batch["input_ids"] % len(LABELS)
         for step in range(steps):
             torch.manual_seed(step)
-            logits = self.model(**batch).logits
+            logits = of_text(self.model(**batch).logits, batch)
             cross_entropy(logits.flatten(0, 1), target.flatten()).backward()
             optimizer.step()
             optimizer.zero_grad()
@@ -55,14 +56,14 @@ class SetUp:
         import torch
 
         with torch.inference_mode():
-            return (self.model if model is None else model).eval()(**batch).logits
+            return of_text((self.model if model is None else model).eval()(**batch).logits, batch)
 
 
 @cache
 def _components(*overrides: str) -> tuple[dict[str, Any], Any, Any, Any]:
     """Values of the model group, and the built task, strategy and optimizer."""
     with hydra_session() as hydra:
-        values = check(compose(hydra, list(overrides)))
+        values = check(compose(hydra, ["model=bert_base", *overrides]))
     model = {key: value for key, value in values["model"].items() if key != "_target_"}
     return model, *(build(values[group], []) for group in ("task", "finetune_strategy", "optimizer"))
 

@@ -113,12 +113,12 @@ def test_lora_has_a_dropout_of_its_own(set_up, shape, dropout):
 def test_a_frozen_encoder_gives_the_same_states_each_time(set_up, batch, shape):
     import torch
 
-    from finesweep.strategies.base import encoder
+    from finesweep.strategies.anatomy import body_names
 
     def states(strategy: str) -> list[Any]:
         run = set_up(shape, strategy, "model.dropout=0.3")
         run.prepare()
-        return [encoder(run.model)(**batch).last_hidden_state for _ in range(2)]
+        return [run.model.get_submodule(body_names(run.model)[0])(**batch).last_hidden_state for _ in range(2)]
 
     assert torch.equal(*states("frozen"))
     assert not torch.equal(*states("full"))
@@ -129,10 +129,10 @@ def test_a_frozen_encoder_gives_the_same_states_each_time(set_up, batch, shape):
 
 @every_shape
 def test_top_layers_takes_the_last_ones(set_up, shape):
-    from finesweep.strategies.base import head_parameters, layer_stack
+    from finesweep.strategies.anatomy import head_parameters, layer_stacks
 
     run = set_up(shape, "top_layers", "finetune_strategy.layers=1")
-    stack, depth = layer_stack(run.model)
+    ((stack, depth),) = layer_stacks(run.model)
     assert depth == 3
     trained = set(run.strategy.trainable(run.model, 0)) - set(head_parameters(run.model))
     last = {name for name, _ in run.model.named_parameters() if name.startswith(f"{stack}.2.")}
@@ -159,10 +159,10 @@ def test_more_layers_than_there_are_is_an_error(set_up, shape):
 def test_a_model_without_layers_is_an_error():
     from torch import nn
 
-    from finesweep.strategies.base import layer_stack
+    from finesweep.strategies.anatomy import layer_stacks
 
     with pytest.raises(UserError) as caught:
-        layer_stack(nn.Sequential(nn.Linear(2, 2)))
+        layer_stacks(nn.Sequential(nn.Linear(2, 2)))
     assert caught.value.where == "finetune_strategy"
     assert "full or frozen" in caught.value.remedy
 

@@ -5,18 +5,23 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from omegaconf import OmegaConf
 
 from finesweep.config.instantiate import build
 from finesweep.config.paths import conf_dir
 from finesweep.config.schema import Objective
-from finesweep.data.base import Limit
+from finesweep.data.base import SPLITS, Limit
 from finesweep.data.sources import FileSource
+from finesweep.data.table import Table
 from finesweep.tasks.base import Examples, Frame, Kind, Task
 
 
 def task_of(name: str, **changes: Any) -> Any:
     """The task of ``conf/task/<name>.yaml`` with some of its keys changed."""
-    values = yaml.safe_load((conf_dir() / "task" / f"{name}.yaml").read_text())
+    folder = conf_dir() / "task"
+    own: Any = OmegaConf.load(folder / f"{name}.yaml")
+    merged = OmegaConf.merge(*(OmegaConf.load(folder / f"{base}.yaml") for base in own.pop("defaults", [])), own)
+    values: Any = OmegaConf.to_container(merged, resolve=True)
     return build({**values, "objective": Objective(**values["objective"]), **changes}, [])
 
 
@@ -40,7 +45,13 @@ def read_files(
         (folder / name).write_text(content, encoding="utf-8")
         paths[name.partition(".")[0]] = str(folder / name)
     source = source_of(task, **paths, **changes)
-    return task.read(source.load(task.wanted, tuple(paths)), source, labels)
+    return task.read(tables_of(task, source), source, labels)
+
+
+def tables_of(task: Task, source: FileSource) -> dict[str, Table]:
+    """Every file with the task's columns found and all its rows: nothing is held out."""
+    tables = source.tables(SPLITS, task.wanted)
+    return {split: table.find(task.wanted, source.columns_set()) for split, table in tables.items()}
 
 
 def frame_of(tokenizer: Any, labels: Sequence[str] = (), max_length: int = 32, kind: Kind = "encoder") -> Frame:

@@ -13,7 +13,7 @@ from finesweep.config.errors import UserError
 from finesweep.data.fingerprint import fingerprint
 from finesweep.tasks.base import Examples
 from finesweep.tasks.token_classification import TokenClassification
-from tests.tasks.making import read_files, source_of, task_of
+from tests.tasks.making import read_files, source_of, tables_of, task_of
 
 LABELS = ["O", "B-LOC", "I-LOC", "B-ORG", "I-ORG"]
 
@@ -70,7 +70,7 @@ def test_every_format_gives_the_same_rows_and_the_same_fingerprint(tmp_path: Pat
     else:
         path.write_text(FORMS[name], encoding="utf-8")
     reader = source_of(task(), train=str(path))
-    read = task().read(reader.load(task().wanted, ("train",)), reader)
+    read = task().read(tables_of(task(), reader), reader)
     assert read.splits == {"train": ROWS}
     assert fingerprint(read.splits["train"]) == fingerprint(ROWS)
     assert (read.labels, read.notes) == (LABELS, [])

@@ -104,8 +104,10 @@ class DataSource(ABC):
         Raises:
             UserError: something is wrong with a file; the message names file and line.
         """
-        tables = self._found(splits, wanted)
-        if "validation" in splits and (self.folds is not None or "validation" not in tables):
+        # Whoever asks for the training rows alone gets none that were held out either.
+        needed = [*splits, "validation"] if "train" in splits and "validation" not in splits else splits
+        tables = self._found(needed, wanted)
+        if "validation" in needed and (self.folds is not None or "validation" not in tables):
             train = tables["train"] if "train" in tables else self._found(("train",), wanted).get("train")
             if train is None:
                 raise UserError("there is no validation data, and no training data to hold any out of", where="data")

@@ -19,6 +19,9 @@ from finesweep.data.separated_files import read_separated
 from finesweep.data.table import Reading, Table
 from finesweep.data.text_files import is_semeval, read_lines, read_semeval, split_lines
 
+#: Bytes of a file by which its format is told; a first line should fit.
+_HEAD = 2**16
+
 
 def read(path: str | Path, how: Reading) -> Table:
     """Read one file.
@@ -56,24 +59,28 @@ def read_side_by_side(paths: Sequence[str], how: Reading) -> Table:
             raise UserError(
                 f"the files are not equally long: {first.path} has {len(first.rows):,} rows, "
                 f"{table.path} has {len(table.rows):,}",
-                where=f"{short.path}:{len(short.rows)}",
+                where=short.where(len(short.rows) - 1),
                 remedy="give files whose n-th lines belong together",
             )
     rows = [[cell for row in together for cell in row] for together in zip(*(t.rows for t in tables), strict=True)]
     notes = [note for table in tables for note in table.notes]
-    return _named(Table(first.path, list(range(len(rows[0]))), rows, first.lines, notes), how)
+    together = " + ".join(table.path for table in tables)
+    return _named(Table(together, list(range(len(rows[0]))), rows, first.lines, notes), how)
 
 
 def _is_large_text(file: Path, suffix: str, how: Reading) -> bool:
     """Whether a file is lines of UTF-8 text, which need not be read into memory."""
     if how.encoding.lower().replace("_", "-") not in ("utf-8", "utf8", "utf-8-sig"):
         return False
-    with file.open("rb") as stream:
-        head = stream.read(4096)
+    try:
+        with file.open("rb") as stream:
+            head = stream.read(_HEAD)
+    except OSError:  # whoever reads the whole of it will say why
+        return False
     if not head or head[:2] == b"\x1f\x8b" or head[:4] == b"PAR1":
         return False
     return how.format == "text" or (
-        how.format == "auto" and _kind(head.decode(errors="replace"), suffix, how) == "text"
+        how.format == "auto" and _kind(head.decode("utf-8-sig", errors="replace"), suffix, how) == "text"
     )
 
 
@@ -144,7 +151,7 @@ def _kind(text: str, suffix: str, how: Reading) -> str:
     if is_semeval(text):
         return "semeval"
     # Where a task wants several columns, lines of one text each would not do.
-    return "tsv" if how.plain == "text" and how.parted and "\t" in text.split("\n", 1)[0] else how.plain
+    return "tsv" if how.plain == "text" and how.parted and "\t" in text.lstrip("\n").split("\n", 1)[0] else how.plain
 
 
 def _named(table: Table, how: Reading) -> Table:

@@ -65,14 +65,18 @@ def _squad_rows(articles: list[dict[str, Any]], path: str) -> Iterator[dict[str,
     for i, article in enumerate(articles):
         for j, paragraph in enumerate(article["paragraphs"]):
             where = f"{path}, data[{i}].paragraphs[{j}]"
-            if not isinstance(paragraph, dict) or not {"context", "qas"} <= paragraph.keys():
+            if (
+                not isinstance(paragraph, dict)
+                or "context" not in paragraph
+                or not isinstance(paragraph.get("qas"), list)
+            ):
                 raise UserError("a paragraph needs a 'context' and a list 'qas'", where=where)
             for qa in paragraph["qas"]:
                 if not isinstance(qa, dict) or "question" not in qa:
                     raise UserError("an entry of 'qas' needs a 'question'", where=where)
                 answers = [] if qa.get("is_impossible") else qa.get("answers", [])
                 yield {
-                    "id": str(qa.get("id", "")),
+                    "id": "" if qa.get("id") is None else str(qa["id"]),
                     "question": qa["question"],
                     "context": paragraph["context"],
                     "answers": answers,

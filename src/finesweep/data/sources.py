@@ -48,7 +48,7 @@ class FileSource(DataSource):
 
     def read(self, paths: Sequence[str], wanted: Wanted) -> Table:
         """One file, or several side by side, read the way this source is configured."""
-        named = frozenset(name for name in self.columns_set().values() if isinstance(name, str))
+        named = frozenset(name for name in self.columns_set().values() if isinstance(name, str) and "*" not in name)
         tag_column = self.tag_column
         if isinstance(tag_column, str):
             tag_column = self.columns.index(tag_column) if tag_column in self.columns else -1

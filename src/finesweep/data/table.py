@@ -44,6 +44,8 @@ class Chosen(Sequence[Any]):
         return len(self._indices)
 
     def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return Chosen(self._entries, self._indices[index])
         return self._entries[self._indices[index]]
 
 
@@ -57,6 +59,8 @@ class Records(Sequence[dict[str, Any]]):
         return len(self._table.rows)
 
     def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return Chosen(self, range(*index.indices(len(self))))
         cells = self._table.rows[index]
         return {name: get(cells) for name, get in self._table.found.items()}
 
@@ -157,8 +161,10 @@ _Place = tuple[tuple[int, ...], tuple[str, ...]]
 
 def _numbered(pattern: str, columns: Sequence[Column]) -> tuple[int, ...]:
     """The columns that are called like the pattern with a digit or a letter in the place of its star."""
-    form = re.compile(re.escape(pattern[:-1]) + "_?([0-9]|[A-Ja-j])")
-    return tuple(i for i, column in enumerate(columns) if isinstance(column, str) and form.fullmatch(column))
+    form = re.compile(re.escape(pattern[:-1]) + "_?([0-9]{1,2}|[A-Ja-j])")
+    found = [(form.fullmatch(column), i) for i, column in enumerate(columns) if isinstance(column, str)]
+    # By their number or letter, in whatever order they stand in the file.
+    return tuple(i for match, i in sorted(((m[1].zfill(2), i) for m, i in found if m)))
 
 
 def _getter(indices: tuple[int, ...], inner: tuple[str, ...]) -> Callable[[list[Any]], Any]:

@@ -62,7 +62,8 @@ def split_lines(text: str, path: str, how: Reading) -> Table:
 
 
 def _blank_note(path: str, blank: int) -> list[str]:
-    return [f"{path}: {blank} empty lines passed over"] if blank else []
+    lines = "1 empty line" if blank == 1 else f"{blank} empty lines"
+    return [f"{path}: {lines} passed over"] if blank else []
 
 
 #: A sentence of SemEval-2010 task 8: its number, a tab, and the text in quotation marks.
@@ -78,19 +79,24 @@ def is_semeval(text: str) -> bool:
 def read_semeval(text: str, path: str) -> Table:
     """Blocks of a numbered sentence, its relation, and perhaps a comment, parted by empty lines."""
     table = Table(path, ["id", "text", "label"], rows := [], lines := [])
-    block: list[tuple[int, str]] = []
-    for number, line in [*enumerate(text.split("\n"), 1), (0, "")]:
-        if line.strip():
-            block.append((number, line.strip()))
-        elif block:
-            begin, sentence = block[0]
-            match = _SENTENCE.fullmatch(sentence)
-            if match is None:
-                message = 'a sentence should be a number, a tab, and a text in quotation marks: 1<TAB>"…"'
-                raise UserError(f"{message}, not {sentence[:60]!r}", where=f"{path}:{begin}")
-            if len(block) < 2 or block[1][1].startswith("Comment:"):
-                raise UserError("the sentence has no relation below it", where=f"{path}:{begin}")
-            rows.append([match[1], match[2], block[1][1]])
-            lines.append(begin)
-            block = []
+    pending: tuple[int, str, str] | None = None
+    for number, line in enumerate(text.split("\n"), 1):
+        line = line.strip()
+        sentence = _SENTENCE.fullmatch(line)
+        if sentence:
+            _end(pending, path)
+            pending = number, sentence[1], sentence[2]
+        elif pending and line and not line.startswith("Comment:"):
+            rows.append([pending[1], pending[2], line])
+            lines.append(pending[0])
+            pending = None
+        elif line and not line.startswith("Comment:"):
+            message = 'a sentence should be a number, a tab, and a text in quotation marks: 1<TAB>"…"'
+            raise UserError(f"{message}, not {line[:60]!r}", where=f"{path}:{number}")
+    _end(pending, path)
     return table
+
+
+def _end(pending: tuple[int, str, str] | None, path: str) -> None:
+    if pending is not None:
+        raise UserError("the sentence has no relation below it", where=f"{path}:{pending[0]}")

@@ -12,9 +12,11 @@ import yaml
 from finesweep.config.errors import UserError
 from finesweep.config.instantiate import build
 from finesweep.data.batch_plan import evaluation_plan
-from finesweep.models.pretrained import kind_of
+from finesweep.models.architectures import kind_of
+from finesweep.models.pretrained import PretrainedModel
 from finesweep.results.record import RunRecord
-from finesweep.tasks.base import Frame, Row, Task
+from finesweep.strategies.base import Strategy
+from finesweep.tasks.base import Frame, Kind, Row, Task
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -46,7 +48,7 @@ class Predictor:
         import transformers
 
         record = RunRecord.read(folder)
-        if not (folder / "model" / "config.json").is_file():
+        if not any((folder / "model" / name).is_file() for name in ("config.json", "adapter_config.json")):
             raise UserError(
                 f"the run has no model (status {record.status})", where=str(folder),
                 remedy="use a run that ended well and was trained with trainer.save_model=true",
@@ -55,10 +57,13 @@ class Predictor:
         task: Task = build(values["task"], values["extension_packages"])
         transformers.logging.set_verbosity_error()
         transformers.logging.disable_progress_bar()
-        kind = kind_of(transformers.AutoConfig.from_pretrained(folder / "model"))
-        auto_class = getattr(transformers, task.auto_class_for(kind))
-        dtype = getattr(torch, values["model"]["dtype"])
-        model = auto_class.from_pretrained(folder / "model", dtype=dtype).eval()
+        if (folder / "model" / "adapter_config.json").is_file():
+            model, kind = _adapted(folder / "model", values, task, record.labels)
+        else:
+            kind = kind_of(transformers.AutoConfig.from_pretrained(folder / "model"))
+            auto_class = getattr(transformers, task.auto_class_for(kind))
+            model = auto_class.from_pretrained(folder / "model", dtype=getattr(torch, values["model"]["dtype"]))
+        model = model.eval()
         if torch.cuda.is_available():
             model = model.cuda()
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder / "model")
@@ -128,3 +133,16 @@ class Predictor:
             return nullcontext()
         device = self.model.device.type
         return torch.autocast(device, torch.bfloat16 if device == "cpu" else kind)
+
+
+def _adapted(folder: Path, values: dict[str, Any], task: Task, labels: list[str]) -> tuple[Any, Kind]:
+    """The base of a run whose model is an adapter, with the adapter put on it."""
+    from peft import PeftModel  # takes seconds, and only adapters need it
+
+    chosen = dict(values["model"])
+    if (folder / "base").is_dir():
+        chosen |= {"name_or_path": str(folder / "base"), "pretrained": True}
+    base: PretrainedModel = build(chosen, values["extension_packages"])
+    strategy: Strategy = build(values["finetune_strategy"], values["extension_packages"])
+    loaded = base.load(task, labels, values["data"]["max_length"], strategy.loading())
+    return PeftModel.from_pretrained(loaded.model, folder), loaded.kind

@@ -1,7 +1,7 @@
 """Load a transformers model with a task's head, and its tokenizer."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from finesweep.config.errors import UserError
 from finesweep.config.fields import Positive, Probability, component
+from finesweep.config.instantiate import build
+from finesweep.models.architectures import KINDS, architecture_of, kind_mismatch, kind_of
 from finesweep.models.tokenizer import check_tokenizer, prepare_for_words
-from finesweep.strategies.base import encoder_name
+from finesweep.strategies.anatomy import in_body
+from finesweep.strategies.fits import misfit
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
@@ -40,6 +43,8 @@ class PretrainedModel:
     Attributes:
         name: what runs with this model are called by default.
         name_or_path: hub id, or a folder that ``save_pretrained`` wrote.
+        architecture: transformers' model type, for checks before it is loaded; null reads a folder's, and a hub model's
+            only once it is there.
         revision: branch, tag or commit of a hub model; pin it to repeat a result.
         pretrained: false keeps the architecture and draws the weights at random.
         dropout: replaces every dropout of the model's configuration; null keeps them.
@@ -49,6 +54,7 @@ class PretrainedModel:
 
     name: str
     name_or_path: str
+    architecture: str | None
     revision: str | None
     pretrained: bool
     dropout: Probability | None
@@ -56,7 +62,7 @@ class PretrainedModel:
     learning_rate: Positive
 
     def problems(self, cfg: dict[str, Any]) -> Iterator[tuple[str, str]]:
-        del cfg
+        yield from self._fit(cfg)
         if self.name_or_path.startswith(_EMBEDDED):
             folder = _folder(self.name_or_path)
             if not folder.is_dir():
@@ -64,21 +70,42 @@ class PretrainedModel:
             elif self.pretrained and not (folder / "model.safetensors").is_file():
                 yield "model.pretrained", "the embedded model has no pretrained weights: use model.pretrained=false"
 
-    def load(self, task: "Task", labels: Sequence[str], max_length: int) -> Loaded:
+    def _fit(self, cfg: dict[str, Any]) -> Iterator[tuple[str, str]]:
+        """What does not fit task and strategy, where the architecture is known beforehand."""
+        architecture = self.architecture or architecture_of(Path(self._where()))
+        kind = KINDS.get(architecture or "")
+        if architecture is None or kind is None:
+            return
+        task = build(cfg["task"], cfg["extension_packages"])
+        if wrong := kind_mismatch(kind, task.name, task.kinds):
+            yield "model", f"{self.name} {wrong}"
+            return
+        strategy = cfg["finetune_strategy"].get("name", "")
+        if why := misfit(strategy, kind, architecture, task.peft_type_for(kind), task.new_head):
+            yield "finetune_strategy", f"{strategy} {why}"
+
+    def load(
+        self, task: "Task", labels: Sequence[str], max_length: int, arguments: Mapping[str, Any] | None = None
+    ) -> Loaded:
         """The model with a head for ``labels``; call with the generators seeded, the head is drawn at random.
 
         Only a head of the same size that the files hold already is taken as it is.
 
+        Args:
+            arguments: more of them for ``from_pretrained``, see :meth:`Strategy.loading`.
+
         Raises:
             UserError: it cannot be loaded, lacks weights of its encoder, or is too short for ``max_length``.
         """
-        return self._load(task, labels, max_length, weights=True)
+        return self._load(task, labels, max_length, weights=True, arguments=arguments or {})
 
     def skeleton(self, task: "Task", labels: Sequence[str], max_length: int) -> Loaded:
         """The same without weights, on the meta device: for counting parameters. Raises as :meth:`load` does."""
-        return self._load(task, labels, max_length, weights=False)
+        return self._load(task, labels, max_length, weights=False, arguments={})
 
-    def _load(self, task: "Task", labels: Sequence[str], max_length: int, *, weights: bool) -> Loaded:
+    def _load(
+        self, task: "Task", labels: Sequence[str], max_length: int, *, weights: bool, arguments: Mapping[str, Any]
+    ) -> Loaded:
         import torch
         import transformers
         from transformers import AutoConfig, AutoTokenizer
@@ -91,12 +118,8 @@ class PretrainedModel:
         with self._explained(where):
             config = AutoConfig.from_pretrained(where, **task.head(labels), **common)
             kind = kind_of(config)
-            if kind not in task.kinds:
-                raise UserError(
-                    f"is {_A[kind]}, and {task.name} needs {' or '.join(_A[k] for k in task.kinds)}",
-                    where=self._key,
-                    remedy="choose another model",
-                )
+            if wrong := kind_mismatch(kind, task.name, task.kinds):
+                raise UserError(wrong, where=self._key, remedy="choose another model")
             config._commit_hash = _commit(where, self.revision)  # where older versions of transformers kept it
             # Only where words come one by one is the blank before the first of them a matter of the text.
             words = {"add_prefix_space": True} if task.of_words else {}
@@ -109,7 +132,7 @@ class PretrainedModel:
             self._set_dropout(config)
             auto_class = getattr(transformers, task.auto_class_for(kind))
             if weights and self.pretrained:
-                model = self._pretrained(where, config, auto_class, common)
+                model = self._pretrained(where, config, auto_class, {**common, **arguments})
             else:
                 # Drawn in full precision whatever the checkpoint has, so that a seed gives one set of weights.
                 with torch.device("cpu" if weights else "meta"):
@@ -134,9 +157,8 @@ class PretrainedModel:
             output_loading_info=True,
             **common,
         )
-        body = encoder_name(model) + "."
         unfit = {*info["missing_keys"], *(key for key, *_ in info["mismatched_keys"])}
-        lost = sorted(key for key in unfit if key.startswith(body))
+        lost = sorted(key for key in unfit if in_body(model, key))
         if lost:
             raise UserError(
                 f"of the encoder's weights {len(lost)} are missing or have another shape than config.json says, "
@@ -177,27 +199,6 @@ class PretrainedModel:
         except Exception as error:
             what, remedy = _reason(where, error)
             raise UserError(f"the model cannot be loaded: {what}", where=self._key, remedy=remedy) from error
-
-
-_A: dict["Kind", str] = {
-    "encoder": "an encoder", "decoder": "a decoder", "encoder-decoder": "an encoder-decoder"
-}  # fmt: skip
-
-
-def kind_of(config: "PretrainedConfig") -> "Kind":
-    """What a model is made of, by its configuration.
-
-    What can fill in masked words is an encoder, though transformers could also let most of those write.
-    """
-    from transformers.models.auto.modeling_auto import (
-        MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
-        MODEL_FOR_MASKED_LM_MAPPING_NAMES,
-    )
-
-    if config.is_encoder_decoder:
-        return "encoder-decoder"
-    writes = config.model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
-    return "decoder" if writes and config.model_type not in MODEL_FOR_MASKED_LM_MAPPING_NAMES else "encoder"
 
 
 def _reason(where: str, error: Exception) -> tuple[str, str]:

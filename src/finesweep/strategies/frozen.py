@@ -3,7 +3,8 @@
 from typing import TYPE_CHECKING
 
 from finesweep.config.fields import component
-from finesweep.strategies.base import Strategy, head_parameters
+from finesweep.strategies.anatomy import head_parameters
+from finesweep.strategies.base import Strategy
 
 if TYPE_CHECKING:
     from torch import nn
@@ -14,5 +15,4 @@ class Frozen(Strategy):
     """The encoder is in evaluation mode throughout: without dropout, its states are the same in every epoch."""
 
     def trainable(self, model: "nn.Module", epoch: int) -> dict[str, float]:
-        del epoch
         return dict.fromkeys(head_parameters(model), 1.0)

@@ -14,5 +14,4 @@ class Full(Strategy):
     """Encoder and head train together."""
 
     def trainable(self, model: "nn.Module", epoch: int) -> dict[str, float]:
-        del epoch
         return {name: 1.0 for name, _ in model.named_parameters()}

@@ -3,7 +3,8 @@
 from typing import TYPE_CHECKING
 
 from finesweep.config.fields import NonNegativeInt, component
-from finesweep.strategies.base import Strategy, head_parameters, top_layer_parameters
+from finesweep.strategies.anatomy import head_parameters, top_layer_parameters
+from finesweep.strategies.base import Strategy
 
 if TYPE_CHECKING:
     from torch import nn
@@ -20,5 +21,4 @@ class TopLayers(Strategy):
     layers: NonNegativeInt
 
     def trainable(self, model: "nn.Module", epoch: int) -> dict[str, float]:
-        del epoch
         return dict.fromkeys([*top_layer_parameters(model, self.layers), *head_parameters(model)], 1.0)

@@ -7,7 +7,7 @@ from finesweep.config.fields import component
 from finesweep.tasks.base import Batch, Feature, Frame, Kind, Row
 from finesweep.tasks.generation import Generation
 from finesweep.tasks.plain_text import PlainText, token_loss
-from finesweep.tasks.tensors import IGNORED, left_padded, model_batch
+from finesweep.tasks.tensors import IGNORED, left_padded, model_batch, of_text
 
 if TYPE_CHECKING:
     import torch
@@ -50,7 +50,7 @@ class CausalLM(PlainText):
         return float(len(feature) - 1)
 
     def loss(self, logits: Any, batch: Batch, *, smooth: bool) -> tuple["torch.Tensor", "torch.Tensor"]:
-        return token_loss(logits[:, :-1], batch["labels"][:, 1:], IGNORED)
+        return token_loss(of_text(logits, batch)[:, :-1], batch["labels"][:, 1:], IGNORED)
 
     def predict(self, model: "nn.Module", logits: Any, batch: Batch, frame: Frame) -> list[Any]:
         """For prompts how they go on; for training text nothing."""

@@ -15,7 +15,7 @@ from finesweep.tasks.base import Batch, Examples, Feature, Frame, Kind, Row, Tas
 from finesweep.tasks.generation import Generation
 from finesweep.tasks.plain_text import token_loss
 from finesweep.tasks.summarization import rouge
-from finesweep.tasks.tensors import IGNORED, left_padded, model_batch, padded
+from finesweep.tasks.tensors import IGNORED, left_padded, model_batch, of_text, padded
 from finesweep.tasks.turns import DEFAULT_TEMPLATE, messages_of
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ class Dialogue(Task):
         for turn, message in enumerate(messages):
             if message["role"] != "assistant":
                 continue
-            prompt = self._render(messages[:turn], frame, prompt=True)
+            prompt = self._render(messages[:turn], frame, prompt=True) if turn else ""
             whole = self._render(messages[: turn + 1], frame, prompt=False)
             if not prompt.startswith(done) or not whole.startswith(prompt):
                 # A template that shows earlier turns otherwise than the last (without its thoughts, say).
@@ -120,11 +120,14 @@ class Dialogue(Task):
         labels: list[int] = []
         for text, learned in pieces:
             piece = frame.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
-            if learned and frame.tokenizer.eos_token_id not in piece:
-                piece = [*piece, frame.tokenizer.eos_token_id]
+            end = frame.tokenizer.eos_token_id
+            if learned and end not in piece:
+                piece = [*piece, end]
+            asked = len(ids) if learned else len(ids) + len(piece)
+            # What a template puts behind the end of an answer (a line break) is not for the model to write.
+            count = len(piece) - piece[::-1].index(end) if learned else 0
+            labels += [*piece[:count], *[IGNORED] * (len(piece) - count)]
             ids += piece
-            labels += piece if learned else [IGNORED] * len(piece)
-            asked = len(ids) - len(piece) if learned else len(ids)
         cut = max(0, len(ids) - frame.max_length)  # what was said first is forgotten first
         return Feature(index, ids[cut:], {"labels": labels[cut:], "prompt": ids[:asked][-frame.max_length :]}, cut)
 
@@ -165,7 +168,7 @@ class Dialogue(Task):
         """Logits (batch, seq, vocabulary), each of the sub-word in its place of ``labels``."""
         inputs = {name: batch[name] for name in self.model_inputs}
         if "prompt_ids" in batch:
-            return model(**inputs, use_cache=False).logits[:, :-1]
+            return of_text(model(**inputs, use_cache=False).logits, batch)[:, :-1]
         shifted = model.prepare_decoder_input_ids_from_labels(batch["labels"])  # type: ignore[operator]
         return model(**inputs, decoder_input_ids=shifted, use_cache=False).logits
 

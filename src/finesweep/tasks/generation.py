@@ -34,6 +34,9 @@ class Generation:
         """
         settings = {f.name: getattr(self, f.name) for f in fields(self)}
         settings = {name: value for name, value in settings.items() if value is not None}
+        room = getattr(model.config, "max_position_embeddings", None)
+        if frame.kind == "decoder" and room is not None:
+            settings["max_new_tokens"] = max(1, min(self.max_new_tokens, room - inputs["input_ids"].size(1)))
         ids = model.generate(**inputs, **settings, **more, pad_token_id=frame.pad_token_id)  # type: ignore[operator]
         if frame.kind == "decoder":
             ids = ids[:, inputs["input_ids"].size(1) :]

@@ -79,7 +79,7 @@ class MaskedLM(PlainText):
         import torch
 
         ids, body = batch["input_ids"], batch["body"].bool()
-        draw = _random(ids, 3, by_text=not training)
+        draw = _random(ids, batch["attention_mask"], 3, by_text=not training)
         counts = torch.tensor([self._hidden(int(count)) for count in body.sum(1)], device=ids.device)
         order = draw[0].masked_fill(~body, -1.0).argsort(dim=1, descending=True).argsort(dim=1)
         hidden = order < counts.unsqueeze(1)
@@ -126,14 +126,14 @@ class MaskedLM(PlainText):
         return "\t".join([row["text"], *(mask[0]["token"] for mask in prediction["fills"])])
 
 
-def _random(ids: "torch.Tensor", count: int, *, by_text: bool) -> "torch.Tensor":
+def _random(ids: "torch.Tensor", mask: "torch.Tensor", count: int, *, by_text: bool) -> "torch.Tensor":
     """Numbers from 0 to 1 (count, batch, seq): of torch's generator, or for each row by what stands in it."""
     import torch
 
     if not by_text:
         return torch.rand(count, *ids.shape, device=ids.device)
     rows = []
-    for row in ids.cpu():
+    for row in (ids * mask).cpu():
         own = torch.Generator().manual_seed(int((row * torch.arange(1, len(row) + 1)).sum()))
         # Position by position, so that padding behind a row changes nothing in it.
         rows.append(torch.rand(len(row), count, generator=own).T)

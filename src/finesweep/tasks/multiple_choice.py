@@ -1,5 +1,6 @@
 """Multiple choice: which of several answers, endings or causes is the right one."""
 
+import string
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -50,8 +51,10 @@ class MultipleChoice(Task):
         choices = choices.get("text") if isinstance(choices, dict) else choices
         if not isinstance(choices, list | tuple):
             raise UserError(f"the choices should be a list, not {type(choices).__name__}", where=where)
-        # Rows with fewer choices than the widest leave the last columns empty.
-        texts = [text_of(choice, "choice", where) for choice in choices if choice not in (None, "")]
+        choices = list(choices)
+        while choices and choices[-1] in (None, ""):  # rows with fewer than the widest leave the last columns empty
+            choices.pop()
+        texts = [text_of(choice, "choice", where) for choice in choices]
         if len(texts) < 2:
             raise UserError(f"two choices are the least, there is {len(texts)}", where=where)
         return {**row, "choices": texts}
@@ -115,7 +118,14 @@ class MultipleChoice(Task):
         return logits.masked_fill(batch["there"] == 0, torch.finfo(torch.float32).min)
 
     def loss(self, logits: Any, batch: Batch, *, smooth: bool) -> tuple["torch.Tensor", "torch.Tensor"]:
-        return class_loss(logits, batch, self.label_smoothing if smooth else 0.0)
+        losses, weights = class_loss(logits, batch, 0.0)
+        if not smooth or not self.label_smoothing:
+            return losses, weights
+        # Spread over the choices that are there, which cross_entropy cannot know of.
+        there = batch["there"].bool()
+        even = -logits.log_softmax(-1).masked_fill(~there, 0.0).sum(-1) / there.sum(-1)
+        mixed = (1 - self.label_smoothing) * losses + self.label_smoothing * even * weights
+        return mixed, weights
 
     def predict(self, model: "nn.Module", logits: Any, batch: Batch, frame: Frame) -> list[Any]:
         """The probability of each choice, (choices,) for each row."""
@@ -161,12 +171,11 @@ def _label(cells: Mapping[str, Any], choices: Sequence[str], where: str) -> int:
     text = text_of(int(cell) if isinstance(cell, float) and cell.is_integer() else cell, "label", where).strip()
     if text in names:
         return names.index(text)
-    if text.isdecimal():
-        number = int(text)
-    elif len(text) == 1 and text.isalpha():
-        number = ord(text.upper()) - ord("A")
-    else:
-        number = choices.index(text) if text in choices else -1
+    number = int(text) if text.isdecimal() else -1
+    if len(text) == 1 and text.upper() in string.ascii_uppercase:
+        number = string.ascii_uppercase.index(text.upper())
+    if not 0 <= number < len(choices) and text in choices:
+        return choices.index(text)
     if not 0 <= number < len(choices):
         raise UserError(
             f"the label is {text!r}, and there are {len(choices)} choices",

@@ -12,13 +12,28 @@ from finesweep.config.fields import component
 from finesweep.data.base import DataSource
 from finesweep.data.cache import blocks, tokenised
 from finesweep.data.fingerprint import fingerprint
-from finesweep.data.table import Records, Table
+from finesweep.data.table import Chosen, Records, Table
 from finesweep.results.tables import ReportTable, Scores
 from finesweep.tasks.base import Examples, Feature, Frame, Row, Task
 from finesweep.tasks.cells import text_of
 
 if TYPE_CHECKING:
     import torch
+
+
+class _Texts(Sequence[Row]):
+    """The rows of a table as ``{"text"}``, each looked at when it is read."""
+
+    def __init__(self, table: Table) -> None:
+        self._table, self._records = table, Records(table)
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return Chosen(self, range(*index.indices(len(self))))
+        return {"text": text_of(self._records[index]["text"], "text", self._table.where(index))}
 
 
 class Chunks(Sequence[Feature]):
@@ -63,7 +78,7 @@ class PlainText(Task):
     metric_names: ClassVar[tuple[str, ...]] = ("loss", "perplexity")
 
     def read(self, tables: Mapping[str, Table], source: DataSource, labels: Sequence[str] | None = None) -> Examples:
-        splits = {split: Records(table) for split, table in tables.items()}
+        splits = {split: _Texts(table) for split, table in tables.items()}
         return Examples(splits, [], list(dict.fromkeys(note for table in tables.values() for note in table.notes)))
 
     def chunks(self, rows: Sequence[Row], frame: Frame, before: Sequence[int], after: Sequence[int]) -> Chunks:
@@ -76,7 +91,7 @@ class PlainText(Task):
             return [[*ids, *end] for ids in encodings]
 
         def text(row: Row) -> str:
-            return text_of(row["text"], "text", "data.text_column") + ("\n" if self.document == "file" else "")
+            return str(row["text"]) + ("\n" if self.document == "file" else "")
 
         key = {
             "text": fingerprint(rows),

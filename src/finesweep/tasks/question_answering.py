@@ -12,7 +12,7 @@ from finesweep.data.table import Table
 from finesweep.results.tables import Scores
 from finesweep.tasks.base import Batch, Examples, Feature, Frame, Row, Task
 from finesweep.tasks.cells import text_of
-from finesweep.tasks.tensors import model_batch, padded
+from finesweep.tasks.tensors import model_batch, of_text, padded
 
 if TYPE_CHECKING:
     import torch
@@ -98,7 +98,8 @@ class QuestionAnswering(Task):
         for encoding, index in zip(encoded.encodings, encoded["overflow_to_sample_mapping"], strict=True):
             none = encoding.ids.index(tokenizer.cls_token_id)
             spans = [
-                span if part == 1 else None for part, span in zip(encoding.sequence_ids, encoding.offsets, strict=True)
+                _without_blanks(rows[index]["context"], span) if part == 1 else None
+                for part, span in zip(encoding.sequence_ids, encoding.offsets, strict=True)
             ]
             start, end = _positions(rows[index], spans, none)
             extra = {"start": start, "end": end, "none": none, "spans": spans}
@@ -133,7 +134,7 @@ class QuestionAnswering(Task):
         import torch
 
         said = model(**{name: batch[name] for name in self.model_inputs if name in batch})
-        logits = torch.stack([said.start_logits, said.end_logits], -1).float()
+        logits = of_text(torch.stack([said.start_logits, said.end_logits], -1).float(), batch)
         return logits.masked_fill(batch["attention_mask"].unsqueeze(-1) == 0, torch.finfo(torch.float32).min)
 
     def loss(self, logits: Any, batch: Batch, *, smooth: bool) -> tuple["torch.Tensor", "torch.Tensor"]:
@@ -184,7 +185,9 @@ class QuestionAnswering(Task):
         if self.no_answer:
             empty: Row = {"answer": "", "start": None, "end": None, "score": none}
             first = not ranked or none - ranked[0]["score"] > self.no_answer_threshold
-            ranked.insert(0 if first else len(ranked), empty)
+            by_score = sum(each["score"] >= none for each in ranked)
+            ranked.insert(0 if first else max(1, by_score), empty)
+            ranked = ranked[: self.n_best]
         if not ranked:
             return {"answer": "", "start": None, "end": None, "score": 0.0, "n_best": []}
         scores = np.array([each["score"] for each in ranked])
@@ -247,6 +250,16 @@ def answers_of(cell: Any, context: str, where: str) -> list[Row]:
             raise UserError(f"the answer {text[:60]!r} is not in its place: {what}", where=where)
         found.append({"text": text, "start": start})
     return found
+
+
+def _without_blanks(context: str, span: tuple[int, int]) -> tuple[int, int]:
+    """A sub-word's place without the blanks that some tokenizers count to it."""
+    start, end = span
+    while start < end and context[start].isspace():
+        start += 1
+    while end > start and context[end - 1].isspace():
+        end -= 1
+    return start, end
 
 
 def _positions(row: Row, spans: Sequence[tuple[int, int] | None], none: int) -> tuple[int, int]:

@@ -12,7 +12,7 @@ from finesweep.results.tables import Scores
 from finesweep.tasks.base import Batch, Examples, Feature, Frame, Row, Task
 from finesweep.tasks.cells import class_of, text_of
 from finesweep.tasks.labels import labels_of, renamed, unseen_notes, weigh
-from finesweep.tasks.tensors import IGNORED, class_loss, model_batch, special_ids
+from finesweep.tasks.tensors import IGNORED, class_loss, model_batch, of_text, special_ids
 
 if TYPE_CHECKING:
     import torch
@@ -105,7 +105,7 @@ class RelationExtraction(Task):
             starts[name] = len(out)
             out += f"{before} {text[start:end].strip()} {behind} "
             done = end
-        return out + text[done:].strip(), (starts["e1"], starts["e2"])
+        return (out + text[done:].strip()).strip(), (starts["e1"], starts["e2"])
 
     def _check_markers(self, frame: Frame) -> None:
         tokenizer = frame.tokenizer
@@ -137,7 +137,7 @@ class RelationExtraction(Task):
 
     def forward(self, model: "nn.Module", batch: Batch) -> Any:
         """Logits (batch, labels)."""
-        every = super().forward(model, batch)  # (batch, seq, 2 * labels)
+        every = of_text(super().forward(model, batch), batch)  # (batch, seq, 2 * labels)
         marked_states = every.gather(1, batch["positions"].unsqueeze(-1).expand(-1, -1, every.size(-1)))
         half = every.size(-1) // 2
         return marked_states[:, 0, :half] + marked_states[:, 1, half:]

@@ -36,6 +36,6 @@ def rouge(gold: Sequence[str], predicted: Sequence[str], measures: Sequence[str]
         name: [sum(float(each[name][i]) for each in every) / max(1, len(every)) for i in range(3)] for name in measures
     }
     rows = [[name, *(round(value, 4) for value in values)] for name, values in means.items()]
-    note = f"rouge-score, {'with' if stemmer else 'without'} a stemmer, mean over rows."
+    note = f"rouge-score, {'with' if stemmer else 'without'} a stemmer, mean over rows; it reads letters a to z alone."
     table = ReportTable("ROUGE", note, ["measure", "precision", "recall", "f"], rows)
     return Scores({name: values[2] for name, values in means.items()}, [table])

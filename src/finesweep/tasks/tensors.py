@@ -63,6 +63,11 @@ def encode_texts(
     return out
 
 
+def of_text(logits: "torch.Tensor", batch: Batch) -> "torch.Tensor":
+    """``logits`` (batch, seq, …) of the text alone, without those of virtual tokens that a strategy puts before it."""
+    return logits[:, -batch["input_ids"].size(1) :]
+
+
 def label_loss(
     logits: "torch.Tensor", labels: "torch.Tensor", smoothing: float
 ) -> tuple["torch.Tensor", "torch.Tensor"]:

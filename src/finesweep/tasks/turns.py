@@ -18,7 +18,7 @@ DEFAULT_TEMPLATE = (
     "{% if add_generation_prompt %}assistant :{% endif %}"
 )
 #: ``#Person1#: …`` or ``Bob: …`` at the beginning of a line.
-_SPEAKER = re.compile(r"^\s*(#?[\w .-]{1,40}#?)\s*:\s*(.*)$")
+_SPEAKER = re.compile(r"^\s*(#?[\w .-]{0,38}[^\W\d]#?|#\w+#)\s*:(?:\s+(.*)|)$")
 
 
 def messages_of(cell: Any, roles: Mapping[str, str], where: str) -> list[Row]:
@@ -40,7 +40,7 @@ def messages_of(cell: Any, roles: Mapping[str, str], where: str) -> list[Row]:
         if role not in ROLES:
             hint = did_you_mean(name, known, otherwise=f" Say who it is: 'task.roles={{{name}: assistant}}'.")
             raise UserError(f"turn {number} is of '{name}', which is no role.{hint}", where=where)
-        text_of(text, f"text of turn {number}", where)
+        text = text_of(text, f"text of turn {number}", where)
         if messages and messages[-1]["role"] == role:
             messages[-1]["content"] += f"\n{text}"
         else:
@@ -65,7 +65,7 @@ def _lines(cell: str, where: str) -> list[tuple[str, str]]:
     for line in cell.splitlines():
         match = _SPEAKER.match(line)
         if match:
-            turns.append((match[1].strip(), match[2].strip()))
+            turns.append((match[1].strip(), (match[2] or "").strip()))
         elif line.strip():
             if not turns:
                 raise UserError(f"the first line names no speaker: {line[:60]!r}", where=where)

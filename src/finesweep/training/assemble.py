@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from finesweep.config.errors import UserError
 from finesweep.config.instantiate import build
 from finesweep.config.schema import Objective
 from finesweep.data.base import DataSource
@@ -17,6 +18,7 @@ from finesweep.data.fingerprint import fingerprint
 from finesweep.data.module import DataModule
 from finesweep.models.pretrained import Loaded, PretrainedModel
 from finesweep.strategies.base import Purpose, Strategy, freeze
+from finesweep.strategies.fits import misfit
 from finesweep.tasks.base import Examples, Feature, Frame, Task
 from finesweep.training.loggers import LoggerSettings
 from finesweep.training.module import FineTuner
@@ -40,9 +42,17 @@ class Components:
     objective: Objective
     seed: int
 
-    def purpose(self, loaded: Loaded) -> Purpose:
-        """What the model is to be trained for, for the strategy."""
-        return Purpose(self.task.peft_type_for(loaded.kind), self.task.new_head)
+    def apply(self, loaded: Loaded) -> nn.Module:
+        """The loaded model with the strategy applied.
+
+        Raises:
+            UserError: the strategy does not fit the model and the task.
+        """
+        peft_type, new_head = self.task.peft_type_for(loaded.kind), self.task.new_head
+        architecture = str(loaded.model.config.model_type)
+        if why := misfit(self.strategy.name, loaded.kind, architecture, peft_type, new_head):
+            raise UserError(f"{self.strategy.name} {why}", where="finetune_strategy")
+        return self.strategy.apply(loaded.model, Purpose(peft_type, new_head))
 
     @classmethod
     def of(cls, values: dict[str, Any]) -> "Components":
@@ -87,8 +97,8 @@ def assemble(parts: Components) -> Assembled:
     """
     examples = read_data(parts)
     seed_everything(parts.seed)
-    loaded = parts.model.load(parts.task, examples.labels, parts.data.max_length)
-    model = parts.strategy.apply(loaded.model, parts.purpose(loaded))
+    loaded = parts.model.load(parts.task, examples.labels, parts.data.max_length, parts.strategy.loading())
+    model = parts.apply(loaded)
     return connect(parts, examples, loaded, model)
 
 
@@ -126,12 +136,11 @@ def connect(parts: Components, examples: Examples, loaded: Loaded, model: nn.Mod
 
 
 def _cuts(split: str, features: Sequence[Feature], max_length: int) -> list[str]:
-    cut = [feature.cut for feature in features if feature.cut]
+    cut = {feature.row: feature.cut for feature in features if feature.cut}  # windows of one row share what it loses
     if not cut:
         return []
-    return [
-        f"{split}: {len(cut)} inputs do not fit into data.max_length={max_length}; {sum(cut)} sub-words are cut off"
-    ]
+    limits = f"data.max_length={max_length} and the task's own limits"
+    return [f"{split}: {len(cut)} rows are longer than {limits} allow; {sum(cut.values())} sub-words are cut off"]
 
 
 def seed_everything(seed: int) -> None:

@@ -51,7 +51,7 @@ def estimate_table(jobs: Sequence[tuple[list[str], dict[str, Any]]]) -> str:
 def _estimate(parts: Components, values: dict[str, Any], examples: Examples) -> list[str]:
     loaded = parts.model.skeleton(parts.task, examples.labels, parts.data.max_length)
     with torch.device("meta"):
-        model = parts.strategy.apply(loaded.model, parts.purpose(loaded))
+        model = parts.apply(loaded)
     work = connect(parts, examples, loaded, model)
     parameters = work.parameters
     memory = _memory(work, loaded.model.config, values)

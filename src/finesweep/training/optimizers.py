@@ -72,13 +72,14 @@ def parameter_groups(
         trainable: parameter name -> factor on the learning rate, as a strategy gives it.
 
     Returns:
-        groups with ``params``, ``lr``, ``weight_decay`` and ``names``. Vectors (biases, norms) do not decay.
+        groups with ``params``, ``lr``, ``weight_decay`` and ``names``. Vectors (biases, norms, the
+        factors of IA3) do not decay.
     """
     groups: dict[tuple[float, bool], dict[str, Any]] = {}
     for name, parameter in model.named_parameters():
         if name not in trainable:
             continue
-        factor, decays = trainable[name], parameter.ndim > 1
+        factor, decays = trainable[name], parameter.squeeze().ndim > 1
         group = groups.setdefault(
             (factor, decays),
             {
