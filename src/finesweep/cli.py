@@ -17,6 +17,7 @@ finesweep fine-tunes transformers by configuration, with the sweep as the unit o
   finesweep train [OVERRIDES]       one run: finesweep train model=bert_base data=conll2003 optimizer.lr=3e-5
   finesweep train -m [OVERRIDES]    a sweep: … finetune_strategy=full,lora seed=1,2,3
   finesweep check [-m] [OVERRIDES]  compose and check every job without training: steps, parameters, memory
+  finesweep data [OVERRIDES]        what is in a data set: rows, classes, lengths, duplicates, shift between splits
   finesweep evaluate RUN [OVERRIDES]
                                     score a finished run on other data: … data=files data.test=other.txt
   finesweep predict RUN             predict new text, from --text, --input or standard input
@@ -43,6 +44,7 @@ def main(argv: list[str] | None = None) -> int:
     commands: dict[str, Callable[[list[str]], int]] = {
         "train": _train,
         "check": _check,
+        "data": _data,
         "evaluate": _evaluate,
         "predict": _predict,
     }
@@ -117,6 +119,18 @@ def _check(argv: list[str]) -> int:
     from finesweep import commands
 
     return commands.check_jobs(args)
+
+
+def _data(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser("finesweep data", description="Tell what is in a data set.", allow_abbrev=False)
+    parser.add_argument("overrides", nargs="*", help="data=files data.train=train.tsv task=text_classification")
+    parser.add_argument("--config-dir", "-cd", help="a folder with groups of your own, searched first")
+    parser.add_argument("--output", metavar="DIR", help="of report.md and its figure; default: outputs/data/NAME")
+    args = parser.parse_intermixed_args(argv)
+
+    from finesweep import commands
+
+    return commands.data(args)
 
 
 def _evaluate(argv: list[str]) -> int:

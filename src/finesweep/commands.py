@@ -116,7 +116,7 @@ def complete(args: Namespace) -> int:
         raise UserError("shell completion takes install=bash or install=zsh", where="--shell-completion")
     words = os.environ.get("COMP_LINE", "").split(" ")[1:]
     if len(words) <= 1:
-        print("train check evaluate predict")
+        print("train check data evaluate predict")
         return 0
     with hydra_session(None) as hydra:
         found = BashCompletion(hydra.config_loader)._query(CONFIG_NAME, " ".join(words[1:]))
@@ -136,6 +136,23 @@ def check_jobs(args: Namespace) -> int:
         from finesweep.training.estimate import estimate_table
 
         print(estimate_table(jobs))
+    return 0
+
+
+def data(args: Namespace) -> int:
+    """Print what is in a data set, and write it down with a figure."""
+    _log_to_stderr()
+    with hydra_session(args.config_dir) as hydra:
+        values = check(compose(hydra, args.overrides))
+
+    from finesweep.training.assemble import Components
+    from finesweep.training.describe import describe
+
+    folder = Path(args.output or Path("outputs") / "data" / values["data"]["name"])
+    tables = describe(Components.of(values), folder)
+    print(f"# {values['data']['name']} for {values['task']['name']}, sub-words of {values['model']['name']}\n")
+    print("\n".join(table.markdown() for table in tables))
+    print(f"Report: {folder}/report.md")
     return 0
 
 

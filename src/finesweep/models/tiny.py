@@ -3,15 +3,18 @@
 The weights come from ``finesweep train experiment=pretrain_tiny``; see :func:`keep_weights`.
 """
 
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
+import yaml
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import BertConfig, LlamaConfig, PretrainedConfig, PreTrainedTokenizerFast, T5Config
 
 from finesweep.data.demo.world import make_world
 from finesweep.data.demo.writing import text, translation
+from finesweep.results.record import RunRecord
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 VOCABULARY = 2000
@@ -66,12 +69,10 @@ def _save(folder: Path, vocabulary: dict[str, int], config: PretrainedConfig, sp
 
 def keep_weights(run: Path, root: Path = _HERE) -> None:
     """Put the weights of a pretraining run beside the configuration of the model that it trained."""
-    import shutil
-
-    from finesweep.results.record import RunRecord
-
-    name = RunRecord.read(run).name.removeprefix("pretrain-")
-    shutil.copyfile(run / "model" / "model.safetensors", root / f"{name}_files" / "model.safetensors")
+    record = RunRecord.read(run)
+    values = yaml.safe_load((record.folder / "config.yaml").read_text(encoding="utf-8"))
+    folder = root / f"{values['model']['name']}_files"
+    shutil.copyfile(record.folder / "model" / "model.safetensors", folder / "model.safetensors")
 
 
 def _word_pieces(texts: list[str]) -> list[str]:

@@ -57,6 +57,43 @@ def confusion_matrix(labels: Sequence[str], counts: Sequence[Sequence[int]], pat
     _save(figure, path)
 
 
+def data_figure(
+    lengths: Mapping[str, Sequence[int]], limit: int, classes: Mapping[str, Mapping[str, int]], path: Path
+) -> None:
+    """How long the rows of each split are, and beside it the share of each class.
+
+    Args:
+        lengths: split -> sub-words of each row.
+        limit: the length that the model is given at most.
+        classes: split -> rows of each class; nothing is drawn beside where there are none.
+    """
+    import numpy as np
+
+    names = list(dict.fromkeys(name for counts in classes.values() for name in counts))
+    figure, axes = _subplots(2 if names else 1, (9.0 if names else 5.0, max(3.4, 0.22 * len(names) + 1.2)))
+    longest = max(max(values) for values in lengths.values())
+    edges = np.linspace(0, longest + 1, 41)
+    for (split, values), colour in zip(lengths.items(), (_BLUE, _ORANGE, _GREEN), strict=False):
+        weights = np.full(len(values), 1 / len(values))
+        axes[0].hist(values, bins=edges, weights=weights, histtype="step", color=colour, label=split, linewidth=1.6)
+    if limit <= longest:
+        axes[0].axvline(limit, color="0.6", linestyle=":", linewidth=1, label="data.max_length")
+    axes[0].set_xlabel("sub-words")
+    axes[0].set_title("share of rows by length")
+    axes[0].legend(frameon=False)
+    if names:
+        height = 0.8 / len(classes)
+        for place, ((split, counts), colour) in enumerate(zip(classes.items(), (_BLUE, _ORANGE, _GREEN), strict=False)):
+            total = max(1, sum(counts.values()))
+            shares = [counts.get(name, 0) / total for name in names]
+            rows = [i + (place - (len(classes) - 1) / 2) * height for i in range(len(names))]
+            axes[1].barh(rows, shares, height=height, color=colour, label=split)
+        axes[1].set_yticks(range(len(names)), names)
+        axes[1].invert_yaxis()
+        axes[1].set_title("share of each class")
+    _save(figure, path)
+
+
 def _subplots(count: int, size: tuple[float, float]) -> tuple[Any, Sequence[Any]]:
     """A figure without pyplot, which would ask for a screen and keep every figure alive."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
