@@ -54,6 +54,36 @@ def test_git_state_outside_of_a_repository(tmp_path: Path) -> None:
     assert git_state(tmp_path) == {"commit": None, "dirty": None}
 
 
+def test_folds_are_replicates_too(tmp_path: Path) -> None:
+    runs = [(lr, fold, seed) for lr in (1, 2) for fold in (0, 1, 2) for seed in (1, 2)]
+    records = [
+        record(tmp_path, [f"optimizer.lr={lr}", f"data.fold={fold}", f"seed={seed}"], 0.1 * lr + 0.01 * fold)
+        for lr, fold, seed in runs
+    ]
+    header, rows = table(entries(records))
+    assert "data.fold" not in header
+    assert [dict(zip(header, row, strict=True))["n"] for row in rows] == [6, 6]
+    assert dict(zip(header, rows[0], strict=True))["val_f1_mean"] == pytest.approx(0.21)
+
+
+def test_data_sets_and_metrics_are_ranked_apart(tmp_path: Path) -> None:
+    records = [
+        record(tmp_path, [f"data={data}", f"optimizer.lr={lr}"], value)
+        for data, lr, value in (("a", 1, 0.2), ("a", 2, 0.3), ("b", 1, 0.9), ("b", 2, 0.8))
+    ]
+    for each in records[2:]:
+        each.objective["metric"] = "loss"
+        each.objective["direction"] = "minimize"
+        each.objective["value"] = each.metrics["validation"]["loss"]
+        each.metrics["test"]["loss"] = 0.4
+    header, rows = table(entries(records))
+    told = [dict(zip(header, row, strict=True)) for row in rows]
+    assert [(row["data"], row["metric"], row["rank"], row["optimizer.lr"]) for row in told] == [
+        ("a", "f1", 1, "2"), ("a", "f1", 2, "1"), ("b", "loss", 1, "1"), ("b", "loss", 2, "2"),
+    ]  # fmt: skip
+    assert [row["test_objective_mean"] for row in told] == [0.5, None, 0.4, None]
+
+
 def test_the_leaderboard_groups_seeds_and_ranks_by_validation(tmp_path: Path) -> None:
     records = [
         record(tmp_path, ["optimizer.lr=1", "seed=1", "data=demo"], 0.5, test=0.99),

@@ -1,4 +1,4 @@
-"""The leaderboard of a sweep: a row for each configuration, the mean and spread over its seeds, best first."""
+"""The leaderboard of a sweep: a row for each configuration, mean and spread over its seeds and folds, best first."""
 
 import csv
 import io
@@ -13,13 +13,16 @@ from typing import Any
 from finesweep.results.record import RunRecord, write_atomically
 from finesweep.results.tables import cell_text, markdown_table, numeric
 
+#: Keys that set replicates of one configuration apart: another seed, another fold of the same data.
+REPLICATES = ("seed", "data.fold")
+
 
 @dataclass(frozen=True)
 class Entry:
-    """One configuration with all its seeds.
+    """One configuration with all its seeds and folds.
 
     Attributes:
-        settings: the keys that vary within the sweep, but for the seed.
+        settings: the keys that vary within the sweep, but for those of replicates.
         records: of its runs that ended well.
         failed: how many runs did not.
     """
@@ -28,12 +31,22 @@ class Entry:
     records: list[RunRecord]
     failed: int
 
+    @property
+    def metric(self) -> str:
+        """The objective's metric; empty where no run ended well."""
+        return str(self.records[0].objective["metric"]) if self.records else ""
+
+    @property
+    def board(self) -> tuple[str, str]:
+        """What it can be compared within: one data set and one metric."""
+        return self.settings.get("data", ""), self.metric
+
 
 def entries(records: Sequence[RunRecord]) -> list[Entry]:
-    """Group runs that differ in nothing but the seed, best mean objective on validation first."""
+    """Group runs that differ in nothing but seed and fold: data set by data set, best mean objective first."""
     overrides = [dict(_split(text) for text in record.overrides) for record in records]
     keys = list(dict.fromkeys(key for each in overrides for key in each))
-    varying = [key for key in keys if key != "seed" and len({each.get(key) for each in overrides}) > 1]
+    varying = [key for key in keys if key not in REPLICATES and len({each.get(key) for each in overrides}) > 1]
     groups: dict[tuple[str, ...], list[RunRecord]] = {}
     for record, each in zip(records, overrides, strict=True):
         groups.setdefault(tuple(each.get(key, "") for key in varying), []).append(record)
@@ -41,13 +54,14 @@ def entries(records: Sequence[RunRecord]) -> list[Entry]:
     for settings, members in groups.items():
         good = [record for record in members if record.status == "ok"]
         found.append(Entry(dict(zip(varying, settings, strict=True)), good, len(members) - len(good)))
-    return sorted(found, key=_order)
+    boards = list(dict.fromkeys(entry.board[0] for entry in found))
+    return sorted(found, key=lambda entry: (boards.index(entry.board[0]), *_order(entry)))
 
 
 def write_leaderboard(records: Sequence[RunRecord], folder: Path) -> str:
     """Write ``leaderboard.csv`` and ``leaderboard.md``; the table as text for a terminal.
 
-    Columns: rank, the keys that vary, n (seeds), failed, mean and standard deviation of the objective over seeds on
+    Columns: rank, the keys that vary, n (runs), failed, mean and standard deviation of the objective over them on
     validation, and on test for the chosen configuration alone (test is never sorted by), trainable parameters and
     mean seconds of training.
     """
@@ -62,48 +76,52 @@ def write_leaderboard(records: Sequence[RunRecord], folder: Path) -> str:
 
 
 _NOTE = (
-    "Mean and standard deviation over seeds; ranked by validation. Test is shown for the chosen configuration alone: "
-    "to choose by it would be to tune on it."
+    "Mean and standard deviation over seeds and folds; ranked by validation. Test is shown for the chosen "
+    "configuration alone: to choose by it would be to tune on it."
 )
 
 
 def table(found: Sequence[Entry]) -> tuple[list[str], list[list[Any]]]:
-    """Header and rows of the leaderboard."""
-    metric = next((r.objective["metric"] for e in found for r in e.records), "objective")
+    """Header and rows of the leaderboard; each data set and metric has ranks of its own."""
+    metrics = list(dict.fromkeys(entry.metric for entry in found if entry.records))
     settings = list(found[0].settings) if found else []
+    name = metrics[0] if len(metrics) == 1 else "objective"
     header = [
-        "rank", *settings, "n", "failed",
-        f"val_{metric}_mean", f"val_{metric}_std", f"test_{metric}_mean", f"test_{metric}_std",
+        "rank", *settings, *(["metric"] if len(metrics) > 1 else []), "n", "failed",
+        f"val_{name}_mean", f"val_{name}_std", f"test_{name}_mean", f"test_{name}_std",
         "trainable_parameters", "train_seconds",
     ]  # fmt: skip
     rows: list[list[Any]] = []
-    for rank, entry in enumerate(found, 1):
-        validation = _mean_and_deviation(entry, "validation", metric)
-        test = _mean_and_deviation(entry, "test", metric) if rank == 1 else (None, None)
+    ranks: dict[tuple[str, str], int] = {}
+    for entry in found:
+        rank = ranks[entry.board] = ranks.get(entry.board, 0) + 1
+        validation = _mean_and_deviation(entry, "validation")
+        test = _mean_and_deviation(entry, "test") if rank == 1 else (None, None)
         first = entry.records[0] if entry.records else None
         seconds = statistics.mean(r.timing["train_seconds"] for r in entry.records) if entry.records else None
         rows.append(
             [
-                rank if entry.records else None, *entry.settings.values(), len(entry.records), entry.failed,
-                *validation, *test,
+                rank if entry.records else None, *entry.settings.values(),
+                *([entry.metric] if len(metrics) > 1 else []), len(entry.records), entry.failed, *validation, *test,
                 first.parameters["trainable"] if first else None, math.ceil(seconds) if seconds is not None else None,
             ]
         )  # fmt: skip
     return header, rows
 
 
-def _mean_and_deviation(entry: Entry, split: str, metric: str) -> tuple[float | None, float | None]:
-    values = [r.metrics[split][metric] for r in entry.records if split in r.metrics]
+def _mean_and_deviation(entry: Entry, split: str) -> tuple[float | None, float | None]:
+    values = [r.metrics[split][entry.metric] for r in entry.records if split in r.metrics]
     if not values:
         return None, None
     return round(statistics.mean(values), 6), round(statistics.stdev(values), 6) if len(values) > 1 else None
 
 
-def _order(entry: Entry) -> tuple[bool, float]:
+def _order(entry: Entry) -> tuple[bool, str, float]:
+    """Best first within a metric; last what has nothing to show."""
     if not entry.records:
-        return True, 0.0
+        return True, "", 0.0
     mean = statistics.mean(record.objective["value"] for record in entry.records)
-    return False, -mean if entry.records[0].objective["direction"] == "maximize" else mean
+    return False, entry.metric, -mean if entry.records[0].objective["direction"] == "maximize" else mean
 
 
 def _split(override: str) -> tuple[str, str]:
