@@ -18,10 +18,20 @@ COMMANDS = [
     for language, block in BLOCKS
     if not language
     for line in block.splitlines()
-    if re.match(r"finesweep (train|check) ", line) and "--" not in line
+    if re.match(r"finesweep (train|check|data) ", line) and "--" not in line
 ]
 #: Data files that the commands name, and what has to be in them for the check: anything.
-FILES = ["train.txt", "dev.txt", "test.txt", "germeval.tsv", "train.jsonl", "other.txt"]
+FILES = [
+    "train.txt",
+    "dev.txt",
+    "test.txt",
+    "germeval.tsv",
+    "train.jsonl",
+    "other.txt",
+    "all.tsv",
+    "train.tsv",
+    "dev.tsv",
+]
 
 
 @pytest.fixture
