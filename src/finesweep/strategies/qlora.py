@@ -2,10 +2,18 @@
 
 from collections.abc import Iterator
 from importlib.util import find_spec
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from finesweep.config.errors import UserError
 from finesweep.config.fields import component
+from finesweep.strategies.base import Purpose
 from finesweep.strategies.lora import LoRA
+
+if TYPE_CHECKING:
+    from torch import nn
+
+#: What heads are called in transformers' models: new ones are trained, and 4 bits cannot be.
+_HEADS = ("classifier", "pre_classifier", "score", "qa_outputs", "head", "pooler", "cls", "lm_head")
 
 
 @component
@@ -39,5 +47,19 @@ class QLoRA(LoRA):
                 bnb_4bit_quant_type=self.quantization,
                 bnb_4bit_use_double_quant=self.double_quantization,
                 bnb_4bit_compute_dtype=torch.bfloat16,
-            )
+                llm_int8_skip_modules=list(_HEADS),
+            ),
+            # bitsandbytes quantizes on the device where the weights are to stay.
+            "device_map": {"": torch.cuda.current_device() if torch.cuda.is_available() else "cpu"},
         }
+
+    def apply(self, model: "nn.Module", purpose: Purpose) -> "nn.Module":
+        packed = [module for module in model.modules() if type(module).__name__ == "Linear4bit"]
+        on_cpu = any(parameter.device.type == "cpu" for parameter in model.parameters())
+        if on_cpu and any(module.bias is not None for module in packed):
+            raise UserError(
+                f"bitsandbytes cannot train {type(model).__name__} on a CPU, as its linear layers have biases",
+                where="finetune_strategy",
+                remedy="use a GPU, or finetune_strategy=lora",
+            )
+        return super().apply(model, purpose)
