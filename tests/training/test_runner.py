@@ -43,7 +43,9 @@ def test_the_folder_holds_what_the_design_says(finished_run: Path) -> None:
     names = {"loss", "f1", "precision", "recall", "token_accuracy", "token_macro_f1"}
     assert all(set(scores) == names for scores in record["metrics"].values())
     assert record["parameters"]["total"] == record["parameters"]["trainable"] > 0
-    assert record["timing"].keys() == {"train_seconds", "samples_per_second", "tokens_per_second", "padding_fraction"}
+    assert record["timing"].keys() == {
+        "train_seconds", "samples_per_second", "tokens_per_second", "tokens_seen", "padding_fraction",
+    }  # fmt: skip
     assert record["peak_memory_bytes"] > 0
     assert {"train", "validation", "test"} == record["data"].keys()
     assert record["environment"]["packages"]["torch"]

@@ -46,6 +46,7 @@ def _summary(record: RunRecord) -> str:
         ["trainable parameters", f"{parameters['trainable']:,} of {parameters['total']:,} ({share:.1f} %)"],
         ["weights kept", f"of epoch {record.objective['epoch']}, step {record.objective['step']}"],
         ["training", f"{timing['train_seconds']:.1f} s, {timing['samples_per_second']:.1f} rows a second"],
+        ["seen in training", f"{timing['tokens_seen']:,.0f} sub-words, each epoch counted"],
         ["padding", f"{100 * timing['padding_fraction']:.1f} % of the positions in training batches"],
         ["peak memory", memory],
     ]

@@ -38,6 +38,8 @@ class Strategy(ABC):
     name: str
     lr: NonNegative
 
+    #: Whether another epoch may train other parameters.
+    changes: ClassVar[bool] = False
     #: Whether the finished model is a plain one, and not an adapter that needs its base beside it.
     merges: ClassVar[bool] = True
 

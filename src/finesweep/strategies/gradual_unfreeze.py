@@ -1,6 +1,6 @@
 """Gradual unfreezing: the head first, then layer by layer from the top (Howard and Ruder 2018)."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from finesweep.config.fields import NonNegativeInt, PositiveInt, component
 from finesweep.strategies.anatomy import head_parameters, layer_stacks, top_layer_parameters
@@ -23,6 +23,8 @@ class GradualUnfreeze(Strategy):
     start: NonNegativeInt
     step: PositiveInt
     every: PositiveInt
+
+    changes: ClassVar[bool] = True
 
     def trainable(self, model: "nn.Module", epoch: int) -> dict[str, float]:
         layers = self.start + self.step * (epoch // self.every)

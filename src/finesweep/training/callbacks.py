@@ -137,11 +137,12 @@ class Monitor(pl.Callback):
             logger.log_metrics({"train/loss": self.loss, "lr": pl_module.learning_rate(max(0, step - 1))}, step)
 
     def timing(self, world_size: int) -> dict[str, float]:
-        """Seconds of optimisation (validation left out), speed on all devices, and the share of padding in batches."""
+        """Seconds of optimisation (validation left out), speed on all devices, sub-words seen, share of padding."""
         seconds = max(self.train_seconds, 1e-9) / world_size
         return {
             "train_seconds": round(self.train_seconds, 3),
             "samples_per_second": round(self.samples / seconds, 2),
             "tokens_per_second": round(self.tokens / seconds, 1),
+            "tokens_seen": self.tokens * world_size,
             "padding_fraction": round(1 - self.tokens / self.positions, 4) if self.positions else 0.0,
         }

@@ -167,7 +167,7 @@ def _trainer(parts: Components, loggers: list[Any], callbacks: list[pl.Callback]
     return pl.Trainer(
         accelerator=settings.accelerator,
         devices=settings.devices,
-        strategy="auto" if settings.devices == 1 else "ddp",
+        strategy="auto" if settings.devices == 1 else _distributed(parts),
         precision=settings.precision,  # type: ignore[arg-type]
         max_epochs=settings.max_epochs,
         max_steps=settings.max_steps if settings.max_steps is not None else -1,
@@ -186,6 +186,11 @@ def _trainer(parts: Components, loggers: list[Any], callbacks: list[pl.Callback]
         use_distributed_sampler=False,
         reload_dataloaders_every_n_epochs=1,
     )
+
+
+def _distributed(parts: Components) -> str:
+    """DDP, told to expect parameters without a gradient where not all that train some time do so from the start."""
+    return "ddp_find_unused_parameters_true" if parts.strategy.changes else "ddp"
 
 
 def _fit_and_score(trainer: pl.Trainer, work: Assembled, selection: Selection, best: Path) -> dict[str, Outcome]:
