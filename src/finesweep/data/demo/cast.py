@@ -1,15 +1,31 @@
 """Who a text of the demo is about: the things of one domain, and what fills the slots of a template."""
 
 import random
+from collections.abc import Iterator
 
 from finesweep.data.demo.world import DOMAINS, Domain, Organisation, Person, Place, Work, World
 
 DAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
 
 
-def casts(world: World, domains: tuple[Domain, ...] = DOMAINS) -> dict[tuple[Domain, bool], "Cast"]:
-    """A cast for each domain, of known things (False) and of held-out ones (True)."""
-    return {(domain, held): Cast(world, domain, held) for domain in domains for held in (False, True)}
+def scenes(
+    world: World, count: int, *, writer: str, seed: int, unseen: float, domains: tuple[Domain, ...] = DOMAINS
+) -> Iterator[tuple["Cast", Domain, random.Random]]:
+    """For each row of a writer whom it is about: a cast, its domain, and the generator to draw with.
+
+    Args:
+        world: the things to write about.
+        count: how many rows.
+        writer: two writers with one seed draw different things.
+        seed: decides what is written.
+        unseen: the fraction of rows that are about held-out things.
+        domains: what to write about, in equal shares.
+    """
+    rng = random.Random(f"finesweep-{writer}-{seed}")
+    players = {(domain, held): Cast(world, domain, held) for domain in domains for held in (False, True)}
+    for index in range(count):
+        domain = domains[index % len(domains)]
+        yield players[domain, rng.random() < unseen], domain, rng
 
 
 class Cast:

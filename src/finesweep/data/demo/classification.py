@@ -4,8 +4,9 @@ import random
 from collections.abc import Iterator
 from typing import Any
 
+from finesweep.data.demo.cast import scenes
 from finesweep.data.demo.entities import sentences
-from finesweep.data.demo.facts import Fact, another, fact_about, facts_about, scenes
+from finesweep.data.demo.facts import Fact, another, fact_about, facts_about
 from finesweep.data.demo.world import World
 
 

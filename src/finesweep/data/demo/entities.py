@@ -3,7 +3,7 @@
 import random
 from collections.abc import Iterator
 
-from finesweep.data.demo.cast import casts
+from finesweep.data.demo.cast import scenes
 from finesweep.data.demo.world import DOMAINS, Domain, World
 
 #: Which entity type a slot's words bear.
@@ -84,11 +84,7 @@ def sentences(
     Yields:
         ``{"tokens": [...], "tags": [...], "domain": [...]}``, the tags in IOB2 with the types PER, LOC, ORG, MISC.
     """
-    rng = random.Random(f"finesweep-sentences-{seed}")
-    players = casts(world, domains)
-    for index in range(count):
-        domain = domains[index % len(domains)]
-        cast = players[domain, rng.random() < unseen]
+    for cast, domain, rng in scenes(world, count, writer="sentences", seed=seed, unseen=unseen, domains=domains):
         tokens, tags = _fill(_template(rng, domain), cast.draw(rng))
         yield {"tokens": tokens, "tags": tags, "domain": [domain]}
 

@@ -1,11 +1,9 @@
 """What is true in the world, as sentences: who works where, who was born where, who is behind what."""
 
 import random
-from collections.abc import Iterator
 from dataclasses import dataclass
 
-from finesweep.data.demo.cast import DAYS, Cast, casts
-from finesweep.data.demo.world import DOMAINS, Domain, World
+from finesweep.data.demo.cast import DAYS, Cast
 
 #: For each tie the ways to say it, and a question whose answer is ``b``.
 TIES: dict[str, tuple[tuple[str, ...], str]] = {
@@ -92,23 +90,3 @@ def facts_about(cast: Cast, rng: random.Random, count: int) -> list[Fact]:
         if not any({fact.a, fact.b} & {other.a, other.b} for other in found):
             found.append(fact)
     return found
-
-
-def scenes(
-    world: World, count: int, *, writer: str, seed: int, unseen: float, domains: tuple[Domain, ...] = DOMAINS
-) -> Iterator[tuple[Cast, Domain, random.Random]]:
-    """For each row of a writer whom it is about: a cast, its domain, and the generator to draw with.
-
-    Args:
-        world: the things to write about.
-        count: how many rows.
-        writer: two writers with one seed draw different things.
-        seed: decides what is written.
-        unseen: the fraction of rows that are about held-out things.
-        domains: what to write about, in equal shares.
-    """
-    rng = random.Random(f"finesweep-{writer}-{seed}")
-    players = casts(world, domains)
-    for index in range(count):
-        domain = domains[index % len(domains)]
-        yield players[domain, rng.random() < unseen], domain, rng

@@ -4,8 +4,8 @@ import random
 from collections.abc import Iterator
 from typing import Any
 
-from finesweep.data.demo.cast import DAYS, Cast
-from finesweep.data.demo.facts import Fact, another, fact_about, facts_about, scenes
+from finesweep.data.demo.cast import DAYS, Cast, scenes
+from finesweep.data.demo.facts import Fact, another, fact_about, facts_about
 from finesweep.data.demo.world import World
 
 #: Sentences in which two names stand in no relation.

@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
 
+from finesweep.data.demo.cast import scenes
 from finesweep.data.demo.classification import topics
-from finesweep.data.demo.facts import Fact, facts_about, scenes
+from finesweep.data.demo.facts import Fact, facts_about
 from finesweep.data.demo.world import Names, World, make_world
 
 #: Worlds that plain text is about.
@@ -40,7 +41,7 @@ def _told(world: World, count: int, *, seed: int, unseen: float) -> Iterator[dic
 
 
 def repair(world: World, count: int, *, seed: int, unseen: float) -> Iterator[dict[str, Any]]:
-    """``{"source", "target"}``: a text of which stretches are masked and words swapped, and the whole of it."""
+    """``{"source", "target"}``: a text of which stretches are masked, and the whole of it."""
     rng = random.Random(f"finesweep-repair-{seed}")
     for row in text(world, count, seed=seed, unseen=unseen):
         words = row["text"].split()
@@ -59,14 +60,9 @@ def repair(world: World, count: int, *, seed: int, unseen: float) -> Iterator[di
 
 
 @cache
-def _dictionary(seed: int) -> Callable[[str], str]:
-    """A word of the other language for each word of this one, made up when it is first needed."""
-
-    @cache
-    def word(known: str) -> str:
-        return Names(random.Random(f"finesweep-language-{seed}-{known}")).fresh("", 1 + len(known) // 4).lower()
-
-    return word
+def _word(known: str) -> str:
+    """The other language's word for a word of this one, made up when it is first needed."""
+    return Names(random.Random(f"finesweep-language-0-{known}")).fresh("", 1 + len(known) // 4).lower()
 
 
 def translation(world: World, count: int, *, seed: int, unseen: float) -> Iterator[dict[str, Any]]:
@@ -74,23 +70,20 @@ def translation(world: World, count: int, *, seed: int, unseen: float) -> Iterat
 
     Articles have no word in it, and what stands between two names goes to the end of the sentence.
     """
-    word = _dictionary(0)
     for cast, _, rng in scenes(world, count, writer="translation", seed=seed, unseen=unseen):
         facts = facts_about(cast, rng, rng.choice((1, 1, 2)))
         said = [fact.template(rng) for fact in facts]
         day = {"day": rng.choice(("Monday", "Friday", "Sunday"))}
         source = " ".join(template.format(a=f.a, b=f.b, **day) for template, f in zip(said, facts, strict=True))
-        target = " ".join(
-            _verb_last(template, word).format(a=f.a, b=f.b, **day) for template, f in zip(said, facts, strict=True)
-        )
+        target = " ".join(_verb_last(t).format(a=f.a, b=f.b, **day) for t, f in zip(said, facts, strict=True))
         yield {"source": source, "target": target}
 
 
-def _verb_last(template: str, word: Callable[[str], str]) -> str:
+def _verb_last(template: str) -> str:
     """A template in the other language: its names in their order, then its words, then the full stop."""
     pieces = template.split()
     slots = [piece for piece in pieces if piece.startswith("{")]
-    words = [word(p.lower()) for p in pieces if p.isalpha() and p.lower() not in ("the", "a", "an")]
+    words = [_word(p.lower()) for p in pieces if p.isalpha() and p.lower() not in ("the", "a", "an")]
     return " ".join([*slots, *words, "."])
 
 
