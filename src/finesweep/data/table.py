@@ -179,6 +179,11 @@ def _getter(indices: tuple[int, ...], inner: tuple[str, ...]) -> Callable[[list[
     return get
 
 
+def notes_of(tables: Mapping[str, Table]) -> list[str]:
+    """What the readers of all splits decided, each said once."""
+    return list(dict.fromkeys(note for table in tables.values() for note in table.notes))
+
+
 @dataclass(frozen=True)
 class Reading:
     """How to read a file.

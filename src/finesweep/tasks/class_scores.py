@@ -17,20 +17,21 @@ from sklearn.metrics import (
 
 from finesweep.results.tables import ReportTable, Scores
 
-_COLUMNS = ["precision", "recall", "f1", "support"]
+#: Behind the name of a class, in its row.
+COLUMNS = ["precision", "recall", "f1", "support"]
 
 
 def score_classes(gold: Sequence[str], predicted: Sequence[str]) -> Scores:
     """``accuracy``, ``macro_f1`` (mean over the classes that occur), ``micro_f1``, ``matthews`` (Matthews 1975)."""
     labels, counts = confusion(gold, predicted)
-    table, macro = _per_class(gold, predicted, labels)
+    rows, macro = per_class(gold, predicted, labels)
     with warnings.catch_warnings():  # a single class has no correlation with anything: 0
         warnings.simplefilter("ignore")
         matthews = float(matthews_corrcoef(gold, predicted))
     accuracy = float(accuracy_score(gold, predicted))
     # With one class for each row every false positive is a false negative too, so that micro F1 is the accuracy.
     metrics = {"accuracy": accuracy, "macro_f1": macro, "micro_f1": accuracy, "matthews": matthews}
-    return Scores(metrics, [table], labels, counts)
+    return Scores(metrics, [_table(rows)], labels, counts)
 
 
 def confusion(gold: Sequence[str], predicted: Sequence[str]) -> tuple[list[str], list[list[int]]]:
@@ -48,26 +49,32 @@ def score_sets(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]
     exact = float(np.mean([set(a) == set(b) for a, b in zip(gold, predicted, strict=True)]))
     if not labels:
         return Scores({"micro_f1": 0.0, "macro_f1": 0.0, "subset_accuracy": exact})
-    table, macro = _per_class(truth, guess, labels, index=True)
+    rows, macro = per_class(truth, guess, labels, index=True)
     micro = precision_recall_fscore_support(truth, guess, average="micro", zero_division=0)[2]
-    return Scores({"micro_f1": float(micro), "macro_f1": macro, "subset_accuracy": exact}, [table])
+    return Scores({"micro_f1": float(micro), "macro_f1": macro, "subset_accuracy": exact}, [_table(rows)])
 
 
-def _per_class(gold: Any, predicted: Any, labels: Sequence[str], *, index: bool = False) -> tuple[ReportTable, float]:
-    """Each class on its own, then micro, macro and weighted average; and the macro F1."""
-    which = list(range(len(labels))) if index else list(labels)
-    arguments: dict[str, Any] = {"labels": which, "zero_division": 0}
-    per_class = np.array(precision_recall_fscore_support(gold, predicted, average=None, **arguments))
+def per_class(
+    gold: Any, predicted: Any, labels: Sequence[str], *, index: bool = False
+) -> tuple[list[list[Any]], float]:
+    """Rows of :data:`COLUMNS` for each class on its own, then micro, macro and weighted average; and the macro F1.
+
+    Args:
+        gold, predicted: labels (n,); or with ``index`` whether each label is there (n, labels).
+    """
+    arguments: dict[str, Any] = {"labels": list(range(len(labels))) if index else list(labels), "zero_division": 0}
+    each = np.array(precision_recall_fscore_support(gold, predicted, average=None, **arguments))
     rows: list[list[Any]] = [
-        [label, *(round(float(value), 4) for value in per_class[:3, i]), int(per_class[3, i])]
-        for i, label in enumerate(labels)
+        [label, *(round(float(value), 4) for value in each[:3, i]), int(each[3, i])] for i, label in enumerate(labels)
     ]
     for average in ("micro", "macro", "weighted"):
         values = precision_recall_fscore_support(gold, predicted, average=average, **arguments)[:3]
-        rows.append([f"{average} avg", *(round(float(value), 4) for value in values), int(per_class[3].sum())])
-    return ReportTable("Classes", "Each class on its own, and averages.", ["class", *_COLUMNS], rows), float(
-        per_class[2].mean()
-    )
+        rows.append([f"{average} avg", *(round(float(value), 4) for value in values), int(each[3].sum())])
+    return rows, float(each[2].mean())
+
+
+def _table(rows: list[list[Any]]) -> ReportTable:
+    return ReportTable("Classes", "Each class on its own, and averages.", ["class", *COLUMNS], rows)
 
 
 def score_numbers(gold: Sequence[float], predicted: Sequence[float]) -> Scores:

@@ -9,7 +9,7 @@ import numpy as np
 from finesweep.config.errors import UserError
 from finesweep.config.fields import PositiveInt, component
 from finesweep.data.base import DataSource
-from finesweep.data.table import Table
+from finesweep.data.table import Table, notes_of
 from finesweep.results.tables import ReportTable, Scores
 from finesweep.tasks.base import Batch, Examples, Feature, Frame, Kind, Row, Task
 from finesweep.tasks.generation import Generation
@@ -60,7 +60,7 @@ class Dialogue(Task):
     # --- data ---------------------------------------------------------------------------------------------------
 
     def read(self, tables: Mapping[str, Table], source: DataSource, labels: Sequence[str] | None = None) -> Examples:
-        notes = [note for table in tables.values() for note in table.notes]
+        notes = notes_of(tables)
         splits: dict[str, Sequence[Row]] = {}
         for split, table in tables.items():
             rows = []
@@ -82,7 +82,7 @@ class Dialogue(Task):
             if without:
                 notes.append(f"{table.path}: {without} dialogues without an answer of the assistant passed over")
             splits[split] = rows
-        return Examples(splits, [], list(dict.fromkeys(notes)))
+        return Examples(splits, [], notes)
 
     def encode(self, rows: Sequence[Row], frame: Frame) -> list[Feature]:
         make = self._pair if frame.kind == "encoder-decoder" else self._stream

@@ -3,14 +3,39 @@
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from finesweep.config.errors import UserError, did_you_mean
 from finesweep.data.base import DataSource
 from finesweep.data.table import Table
 from finesweep.tasks.base import Row
+from finesweep.tasks.cells import class_of
 
 Classes = Callable[[Row], Sequence[str]]
+
+
+def known_labels(
+    splits: Mapping[str, Sequence[Row]],
+    classes: Classes,
+    source: DataSource,
+    tables: Mapping[str, Table],
+    labels: Sequence[str] | None,
+) -> tuple[list[str], list[str]]:
+    """The label set, and what is to be said of labels that training has not seen.
+
+    Args:
+        labels: those that a trained model knows; None takes them from the training rows, see :func:`labels_of`.
+
+    Raises:
+        UserError: as :func:`labels_of`.
+    """
+    known = list(labels) if labels is not None else labels_of(splits, classes, source, tables)
+    return known, unseen_notes(splits, classes, tables, labels)
+
+
+def class_label(cell: Any, source: DataSource, where: str) -> str:
+    """The class of a cell by ``data.label_names`` and ``data.label_map``. Raises as :func:`class_of`."""
+    return renamed(class_of(cell, source.label_names, where), source)
 
 
 def labels_of(

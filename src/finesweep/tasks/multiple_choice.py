@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from finesweep.config.errors import UserError
 from finesweep.config.fields import Probability, component
 from finesweep.data.base import DataSource
-from finesweep.data.table import Table
+from finesweep.data.table import Table, notes_of
 from finesweep.results.tables import ReportTable, Scores
 from finesweep.tasks.base import Batch, Examples, Feature, Frame, Row, Task
 from finesweep.tasks.cells import text_of
@@ -40,7 +40,7 @@ class MultipleChoice(Task):
             ]
             for split, table in tables.items()
         }
-        return Examples(splits, [], list(dict.fromkeys(note for table in tables.values() for note in table.notes)))
+        return Examples(splits, [], notes_of(tables))
 
     def row_from_object(self, value: Mapping[str, Any], where: str) -> Row:
         """``{"context", "question", "choices"}``; one of the first two may be missing."""

@@ -12,7 +12,7 @@ from finesweep.config.fields import component
 from finesweep.data.base import DataSource
 from finesweep.data.cache import blocks, tokenised
 from finesweep.data.fingerprint import fingerprint
-from finesweep.data.table import Chosen, Records, Table
+from finesweep.data.table import Chosen, Records, Table, notes_of
 from finesweep.results.tables import ReportTable, Scores
 from finesweep.tasks.base import Examples, Feature, Frame, Row, Task
 from finesweep.tasks.cells import text_of
@@ -79,7 +79,7 @@ class PlainText(Task):
 
     def read(self, tables: Mapping[str, Table], source: DataSource, labels: Sequence[str] | None = None) -> Examples:
         splits = {split: _Texts(table) for split, table in tables.items()}
-        return Examples(splits, [], list(dict.fromkeys(note for table in tables.values() for note in table.notes)))
+        return Examples(splits, [], notes_of(tables))
 
     def chunks(self, rows: Sequence[Row], frame: Frame, before: Sequence[int], after: Sequence[int]) -> Chunks:
         """The rows' text in parts."""

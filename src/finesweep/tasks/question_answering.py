@@ -8,7 +8,7 @@ import numpy as np
 from finesweep.config.errors import UserError
 from finesweep.config.fields import NonNegativeInt, PositiveInt, component
 from finesweep.data.base import DataSource
-from finesweep.data.table import Table
+from finesweep.data.table import Table, notes_of
 from finesweep.results.tables import Scores
 from finesweep.tasks.base import Batch, Examples, Feature, Frame, Row, Task
 from finesweep.tasks.cells import text_of
@@ -65,14 +65,14 @@ class QuestionAnswering(Task):
         splits = {
             split: [self._row(cells, where) for where, cells in table.records()] for split, table in tables.items()
         }
-        notes = [note for table in tables.values() for note in table.notes]
+        notes = notes_of(tables)
         for split, rows in splits.items():
             empty = sum(not row["answers"] for row in rows)
             if empty and not self.no_answer:
                 notes.append(f"{tables[split].path}: {empty} questions have no answer, and task.no_answer is false")
         if self.no_answer and all(row["answers"] for row in splits.get("train", [])):
             notes.append("every training question has an answer: with task.no_answer=false none is left unanswered")
-        return Examples(splits, [], list(dict.fromkeys(notes)))
+        return Examples(splits, [], notes)
 
     def _row(self, cells: Mapping[str, Any], where: str) -> Row:
         question, context = (text_of(cells[name], name, where) for name in ("question", "context"))

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from finesweep.config.errors import UserError
 from finesweep.config.fields import Positive, Probability, component
 from finesweep.data.base import DataSource
-from finesweep.data.table import Table
+from finesweep.data.table import Table, notes_of
 from finesweep.results.tables import Scores
 from finesweep.tasks.base import Batch, Examples, Feature, Frame, Row, Task
-from finesweep.tasks.cells import class_of, text_of
-from finesweep.tasks.labels import labels_of, renamed, unseen_notes, weigh
+from finesweep.tasks.cells import text_of
+from finesweep.tasks.labels import class_label, known_labels, weigh
 from finesweep.tasks.tensors import IGNORED, class_loss, model_batch, of_text, special_ids
 
 if TYPE_CHECKING:
@@ -56,22 +56,21 @@ class RelationExtraction(Task):
     def read(self, tables: Mapping[str, Table], source: DataSource, labels: Sequence[str] | None = None) -> Examples:
         splits = {
             split: [
-                {**marked(text_of(cells["text"], "text", where), where), "label": self._label(cells, source, where)}
+                {
+                    **marked(text_of(cells["text"], "text", where), where),
+                    "label": class_label(cells["label"], source, where),
+                }
                 for where, cells in table.records()
             ]
             for split, table in tables.items()
         }
-        known = list(labels) if labels is not None else labels_of(splits, self.classes_of_row, source, tables)
-        notes = [note for table in tables.values() for note in table.notes]
-        notes += unseen_notes(splits, self.classes_of_row, tables, labels)
+        known, unseen = known_labels(splits, self.classes_of_row, source, tables, labels)
+        notes = [*notes_of(tables), *unseen]
         if labels is None:
             if self.negative_label is not None and self.negative_label not in known:
                 notes.append(f"no training row has the label '{self.negative_label}' (task.negative_label)")
             weigh(splits["train"], self.class_weights, known)
-        return Examples(splits, known, list(dict.fromkeys(notes)))
-
-    def _label(self, cells: Mapping[str, Any], source: DataSource, where: str) -> str:
-        return renamed(class_of(cells["label"], source.label_names, where), source)
+        return Examples(splits, known, notes)
 
     def encode(self, rows: Sequence[Row], frame: Frame) -> list[Feature]:
         self._check_markers(frame)

@@ -4,13 +4,11 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from seqeval.metrics import classification_report
-from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_fscore_support
+from sklearn.metrics import accuracy_score, confusion_matrix
 
 from finesweep.results.tables import ReportTable, Scores
-
-_COLUMNS = ["precision", "recall", "f1", "support"]
+from finesweep.tasks.class_scores import COLUMNS, per_class
 
 
 def score_tags(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> Scores:
@@ -33,18 +31,15 @@ def score_tags(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]
         by_type = classification_report(gold, predicted, output_dict=True, zero_division=0) if tags != ["O"] else {}
         counts = confusion_matrix(flat_gold, flat_predicted, labels=tags).tolist()
     micro = by_type.get("micro avg", {"precision": 0.0, "recall": 0.0, "f1-score": 0.0})
-    per_tag = np.array(
-        precision_recall_fscore_support(flat_gold, flat_predicted, labels=tags, average=None, zero_division=0)
-    )
-    tokens = _token_table(flat_gold, flat_predicted, tags, per_tag)
+    tokens, macro_f1 = per_class(flat_gold, flat_predicted, tags)
     metrics = {
         "precision": float(micro["precision"]),
         "recall": float(micro["recall"]),
         "f1": float(micro["f1-score"]),
         "token_accuracy": float(accuracy_score(flat_gold, flat_predicted)),
-        "token_macro_f1": float(per_tag[2].mean()),
+        "token_macro_f1": macro_f1,
     }
-    return Scores(metrics, [_entity_table(by_type), tokens], tags, counts)
+    return Scores(metrics, [_entity_table(by_type), _token_table(tokens)], tags, counts)
 
 
 def _entity_table(by_type: dict[str, dict[str, float]]) -> ReportTable:
@@ -53,19 +48,13 @@ def _entity_table(by_type: dict[str, dict[str, float]]) -> ReportTable:
         for name, scores in by_type.items()
     ]
     note = "An entity counts as found only if its first word, its last word and its type are all right (seqeval)."
-    return ReportTable("Entities", note, ["type", *_COLUMNS], rows)
+    return ReportTable("Entities", note, ["type", *COLUMNS], rows)
 
 
-def _token_table(gold: list[str], predicted: list[str], tags: list[str], per_tag: np.ndarray) -> ReportTable:
-    """Each tag on its own, then micro, macro and weighted average, O included: the shape that tutorials print."""
-    rows: list[list[Any]] = [
-        [tag, *(round(float(value), 4) for value in per_tag[:3, i]), int(per_tag[3, i])] for i, tag in enumerate(tags)
-    ]
-    for average in ("micro", "macro", "weighted"):
-        values = precision_recall_fscore_support(gold, predicted, labels=tags, average=average, zero_division=0)[:3]
-        rows.append([f"{average} avg", *(round(float(value), 4) for value in values), len(gold)])
+def _token_table(rows: list[list[Any]]) -> ReportTable:
+    """The shape that tutorials print, O included."""
     note = (
         "Every word's tag on its own, O included. These figures are higher than entity scores and cannot be "
         "compared with published F1."
     )
-    return ReportTable("Tokens", note, ["tag", *_COLUMNS], rows)
+    return ReportTable("Tokens", note, ["tag", *COLUMNS], rows)

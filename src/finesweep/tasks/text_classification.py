@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from finesweep.config.errors import UserError
 from finesweep.config.fields import Fraction, Positive, Probability, component
 from finesweep.data.base import DataSource
-from finesweep.data.table import Table
+from finesweep.data.table import Table, notes_of
 from finesweep.results.tables import Scores
 from finesweep.tasks.base import Batch, Examples, Feature, Frame, Kind, Row, Task
-from finesweep.tasks.cells import class_of, classes_of, number_of, text_of
-from finesweep.tasks.labels import labels_of, renamed, unseen_notes, weigh
+from finesweep.tasks.cells import classes_of, number_of, text_of
+from finesweep.tasks.labels import class_label, known_labels, renamed, weigh
 from finesweep.tasks.tensors import IGNORED, class_loss, encode_texts, model_batch
 
 if TYPE_CHECKING:
@@ -28,12 +28,20 @@ class TextTask(Task):
     auto_class: ClassVar[str] = "AutoModelForSequenceClassification"
     pipeline: ClassVar[str] = '"text-classification"'
     peft_type: ClassVar[str | None] = "SEQ_CLS"
+    #: Whether a label is a class, and not a number.
+    has_classes: ClassVar[bool] = True
 
     def read(self, tables: Mapping[str, Table], source: DataSource, labels: Sequence[str] | None = None) -> Examples:
-        notes = [note for table in tables.values() for note in table.notes]
         splits = {split: self._rows(table, source) for split, table in tables.items()}
-        known, more = self._labels(splits, tables, source, labels)
-        return Examples(splits, known, list(dict.fromkeys([*notes, *more])))
+        if not self.has_classes:
+            return Examples(splits, [], notes_of(tables))
+        known, unseen = known_labels(splits, self.classes_of_row, source, tables, labels)
+        if labels is None:
+            if len(known) < 2:
+                message = f"the training data has one class only, '{known[0]}'"
+                raise UserError(message, where=tables["train"].path, remedy="check data.label_column")
+            self.weigh_rows(splits["train"], known)
+        return Examples(splits, known, [*notes_of(tables), *unseen])
 
     def _rows(self, table: Table, source: DataSource) -> list[Row]:
         rows = []
@@ -46,19 +54,8 @@ class TextTask(Task):
     def label_of(self, cell: Any, source: DataSource, where: str) -> Any:
         """The gold label of a cell. Raises UserError with file and line."""
 
-    def _labels(
-        self,
-        splits: Mapping[str, list[Row]],
-        tables: Mapping[str, Table],
-        source: DataSource,
-        labels: Sequence[str] | None,
-    ) -> tuple[list[str], list[str]]:
-        """The label set, and what is to be said about it."""
-        known = list(labels) if labels is not None else labels_of(splits, self.classes_of_row, source, tables)
-        if labels is None and len(known) < 2:
-            message = f"the training data has one class only, '{known[0]}'"
-            raise UserError(message, where=tables["train"].path, remedy="check data.label_column")
-        return known, unseen_notes(splits, self.classes_of_row, tables, labels)
+    def weigh_rows(self, rows: Sequence[Row], labels: Sequence[str]) -> None:
+        """Give training rows a ``weight``, if they are not to count alike."""
 
     def encode(self, rows: Sequence[Row], frame: Frame) -> list[Feature]:
         ids = {label: index for index, label in enumerate(frame.labels)}
@@ -114,19 +111,10 @@ class TextClassification(TextTask):
         return {**super().head(labels), "problem_type": "single_label_classification"}
 
     def label_of(self, cell: Any, source: DataSource, where: str) -> str:
-        return renamed(class_of(cell, source.label_names, where), source)
+        return class_label(cell, source, where)
 
-    def _labels(
-        self,
-        splits: Mapping[str, list[Row]],
-        tables: Mapping[str, Table],
-        source: DataSource,
-        labels: Sequence[str] | None,
-    ) -> tuple[list[str], list[str]]:
-        known, notes = super()._labels(splits, tables, source, labels)
-        if labels is None:
-            weigh(splits["train"], self.class_weights, known)
-        return known, notes
+    def weigh_rows(self, rows: Sequence[Row], labels: Sequence[str]) -> None:
+        weigh(rows, self.class_weights, labels)
 
     def target(self, row: Row, ids: Mapping[str, int]) -> dict[str, Any]:
         return {"label": ids.get(row.get("label", ""), IGNORED)}
@@ -218,6 +206,7 @@ class TextRegression(TextTask):
 
     metric_names: ClassVar[tuple[str, ...]] = ("loss", "pearson", "spearman", "mse", "mae")
     pipeline: ClassVar[str] = '"text-classification", function_to_apply="none"'
+    has_classes: ClassVar[bool] = False
 
     def problems(self, cfg: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield from Task.problems(self, cfg)
@@ -229,15 +218,6 @@ class TextRegression(TextTask):
 
     def label_of(self, cell: Any, source: DataSource, where: str) -> float:
         return number_of(cell, "label", where)
-
-    def _labels(
-        self,
-        splits: Mapping[str, list[Row]],
-        tables: Mapping[str, Table],
-        source: DataSource,
-        labels: Sequence[str] | None,
-    ) -> tuple[list[str], list[str]]:
-        return [], []
 
     def target(self, row: Row, ids: Mapping[str, int]) -> dict[str, Any]:
         return {"label": row.get("label", float("nan"))}

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from finesweep.config.fields import PositiveInt, Probability, component
 from finesweep.data.base import DataSource
-from finesweep.data.table import Table
+from finesweep.data.table import Table, notes_of
 from finesweep.tasks.base import Batch, Examples, Feature, Frame, Kind, Row, Task
 from finesweep.tasks.cells import text_of
 from finesweep.tasks.generation import Generation
@@ -48,7 +48,7 @@ class TextToText(Task):
             ]
             for split, table in tables.items()
         }
-        return Examples(splits, [], list(dict.fromkeys(note for table in tables.values() for note in table.notes)))
+        return Examples(splits, [], notes_of(tables))
 
     def encode(self, rows: Sequence[Row], frame: Frame) -> list[Feature]:
         sources = encode_texts(frame, [self.prefix + row["source"] for row in rows])
