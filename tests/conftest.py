@@ -97,6 +97,16 @@ def encoder_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], 
     return make
 
 
+def fitting() -> list[tuple[str, str]]:
+    """Every shape of encoder with every strategy that fits it, but for qlora, whose weights are no floats."""
+    from finesweep.config.paths import conf_dir
+    from finesweep.strategies.fits import misfit
+
+    names = sorted(path.stem for path in (conf_dir() / "finetune_strategy").glob("[!_]*.yaml"))
+    pairs = [(shape, name) for name in names if name != "qlora" for shape in ENCODERS]
+    return [(shape, name) for shape, name in pairs if misfit(name, "encoder", shape, "TOKEN_CLS", True) is None]
+
+
 def tiny_files() -> Path:
     """The folder of the embedded encoder's tokenizer and configuration."""
     import finesweep.models

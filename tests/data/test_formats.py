@@ -23,18 +23,6 @@ TOKENS_AND_TAGS = [[["EU", "rejects"], ["B-ORG", "O"]], [["Bonn"], ["B-LOC"]]]
 Write = Callable[[str, str | bytes], Path]
 
 
-@pytest.fixture
-def write(tmp_path: Path) -> Write:
-    """``write("a.csv", text)``: a file with just these characters or bytes."""
-
-    def make(name: str, content: str | bytes) -> Path:
-        path = tmp_path / name
-        path.write_bytes(content.encode() if isinstance(content, str) else content)
-        return path
-
-    return make
-
-
 def table(path: Path, **how: Any) -> Table:
     return read(path, Reading(expected=EXPECTED, **how))
 

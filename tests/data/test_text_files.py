@@ -18,18 +18,6 @@ BOM = b"\xef\xbb\xbf"
 Write = Callable[[str, str | bytes], Path]
 
 
-@pytest.fixture
-def write(tmp_path: Path) -> Write:
-    """``write("a.txt", text)``: a file with just these characters or bytes."""
-
-    def make(name: str, content: str | bytes) -> Path:
-        path = tmp_path / name
-        path.write_bytes(content.encode() if isinstance(content, str) else content)
-        return path
-
-    return make
-
-
 def text(path: Path, **how: Any) -> Table:
     return read(path, Reading(**{"plain": "text", **how}))
 

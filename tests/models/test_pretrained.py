@@ -9,7 +9,7 @@ import pytest
 from finesweep.config.errors import UserError
 from finesweep.config.instantiate import build
 from finesweep.strategies.base import Purpose
-from finesweep.strategies.fits import misfit
+from tests.conftest import fitting
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 SHAPES = ["bert", "roberta", "deberta-v2", "distilbert", "modernbert", "electra"]
@@ -182,15 +182,7 @@ def test_no_dropout_and_the_models_own(load, encoder_folder, shape):
 # --- skeleton -------------------------------------------------------------------------------------------------------
 
 
-FITTING = [
-    (shape, name)
-    for name in STRATEGIES
-    for shape in SHAPES
-    if name != "qlora" and misfit(name, "encoder", shape, "TOKEN_CLS", True) is None
-]
-
-
-@pytest.mark.parametrize(("shape", "strategy"), FITTING)
+@pytest.mark.parametrize(("shape", "strategy"), fitting())
 def test_a_skeleton_counts_as_many_parameters(load, strategy_of, encoder_folder, task, shape, strategy):
     import torch
 

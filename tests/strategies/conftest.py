@@ -11,9 +11,13 @@ import pytest
 from finesweep.config.check import check
 from finesweep.config.compose import compose, hydra_session
 from finesweep.config.instantiate import build
-from finesweep.tasks.tensors import of_text
 
 LABELS = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
+
+
+def of_text(logits: Any, batch: dict[str, Any]) -> Any:
+    """Logits without those of virtual tokens before the text."""
+    return logits[:, -batch["input_ids"].size(1) :]
 
 
 @dataclass

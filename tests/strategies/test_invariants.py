@@ -4,19 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from finesweep.strategies.fits import misfit
+from tests.conftest import fitting
 
 CONF = Path(__file__).resolve().parents[2] / "conf" / "finetune_strategy"
 STRATEGIES = sorted(path.stem for path in CONF.glob("*.yaml") if not path.stem.startswith("_"))
 SHAPES = ["bert", "roberta", "deberta-v2", "distilbert", "modernbert", "electra"]
 
-#: qlora has its own test, as its weights are no floats.
-PAIRS = [
-    (shape, name)
-    for name in STRATEGIES
-    for shape in SHAPES
-    if name != "qlora" and misfit(name, "encoder", shape, "TOKEN_CLS", True) is None
-]
+PAIRS = fitting()
 every_pair = pytest.mark.parametrize(("shape", "strategy"), [pytest.param(*pair, id="-".join(pair)) for pair in PAIRS])
 
 

@@ -14,8 +14,9 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
 from finesweep.config.errors import UserError
 from finesweep.tasks.base import Feature, Frame, Row
-from finesweep.tasks.dialogue import Dialogue, distinct
+from finesweep.tasks.dialogue import Dialogue
 from finesweep.tasks.tensors import IGNORED
+from finesweep.tasks.text_scores import distinct
 from finesweep.tasks.turns import messages_of
 from tests.conftest import tiny_files
 from tests.tasks.making import frame_of, read_files, task_of

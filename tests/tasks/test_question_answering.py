@@ -26,7 +26,7 @@ NOTHING = -50.0
 
 
 def task(**changes: Any) -> QuestionAnswering:
-    return task_of("question_answering", **{"window_overlap": 8, "max_question_length": 8, **changes})  # type: ignore[no-any-return]
+    return task_of("question_answering", **{"window_overlap": 8, "max_question_length": 8, **changes})
 
 
 def row(answer: str | None, context: str = CONTEXT, question: str = "Who ?") -> Row:

@@ -318,7 +318,7 @@ def test_a_row_alone_is_what_it_is_in_a_batch() -> None:
 
 def test_the_likeliest_relation_is_told_with_its_probability() -> None:
     frame = frame_of(TOKENIZER, LABELS)
-    raw = TASK.predict(None, torch.tensor([[0.0, 50.0, 0.0], [0.0, 0.0, 0.0]]), {}, frame)  # type: ignore[arg-type]
+    raw = TASK.predict(None, torch.tensor([[0.0, 50.0, 0.0], [0.0, 0.0, 0.0]]), {}, frame)
     first, second = TASK.decode(ROWS[:2], [], raw, frame)
     assert first == {"label": "Meets(e2,e1)", "score": 1.0}
     assert second["score"] == pytest.approx(1 / 3, abs=1e-4)

@@ -12,8 +12,8 @@ from transformers import AutoConfig, AutoModelForSeq2SeqLM, AutoTokenizer
 
 from finesweep.config.errors import UserError
 from finesweep.tasks.base import Feature, Frame, Row
-from finesweep.tasks.summarization import rouge
 from finesweep.tasks.tensors import IGNORED
+from finesweep.tasks.text_scores import rouge
 from tests.conftest import tiny_files
 from tests.tasks.making import frame_of, read_files, source_of, tables_of, task_of
 

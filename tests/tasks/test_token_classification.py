@@ -24,7 +24,7 @@ MODEL_TYPES = ["bert", "roberta", "deberta-v2", "distilbert", "modernbert", "ele
 
 
 def task(**changes: Any) -> TokenClassification:
-    return task_of("token_classification", **{"window_overlap": 4, **changes})  # type: ignore[no-any-return]
+    return task_of("token_classification", **{"window_overlap": 4, **changes})
 
 
 # --- encoding ---------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ LABELS = ["O", "B-LOC", "I-LOC", "B-ORG", "I-ORG"]
 
 
 def task(**changes: Any) -> TokenClassification:
-    return task_of("token_classification", window_overlap=4, **changes)  # type: ignore[no-any-return]
+    return task_of("token_classification", window_overlap=4, **changes)
 
 
 @given(st.text())

@@ -42,7 +42,7 @@ def tokenised(
     return np.memmap(path, dtype=kind, mode="r")
 
 
-def blocks(texts: Sequence[Any], text: Any) -> Iterator[list[str]]:
-    """``text(row)`` of all rows, a thousand at a time."""
-    for start in range(0, len(texts), _BLOCK):
-        yield [text(texts[i]) for i in range(start, min(start + _BLOCK, len(texts)))]
+def blocks(rows: Sequence[Any]) -> Iterator[list[Any]]:
+    """All rows, a thousand at a time."""
+    for start in range(0, len(rows), _BLOCK):
+        yield [rows[i] for i in range(start, min(start + _BLOCK, len(rows)))]

@@ -1,6 +1,7 @@
 """What every reader returns, and what it can be told."""
 
 import re
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -34,8 +35,19 @@ class Wanted:
         return frozenset(name for names in self.columns.values() for name in names if isinstance(name, str))
 
 
-class Chosen(Sequence[Any]):
-    """Some of the entries of a sequence, in a given order, read only when they are asked for."""
+class Lazy(Sequence[Any]):
+    """Entries made when they are asked for, by :meth:`entry`; a slice of them is as lazy."""
+
+    def __getitem__(self, index: Any) -> Any:
+        return Chosen(self, range(*index.indices(len(self)))) if isinstance(index, slice) else self.entry(index)
+
+    @abstractmethod
+    def entry(self, index: int) -> Any:
+        """The entry at an index, negative ones from the end. Raises IndexError beyond them."""
+
+
+class Chosen(Lazy):
+    """Some of the entries of a sequence, in a given order."""
 
     def __init__(self, entries: Sequence[Any], indices: Sequence[int]) -> None:
         self._entries, self._indices = entries, indices
@@ -43,14 +55,12 @@ class Chosen(Sequence[Any]):
     def __len__(self) -> int:
         return len(self._indices)
 
-    def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, slice):
-            return Chosen(self._entries, self._indices[index])
+    def entry(self, index: int) -> Any:
         return self._entries[self._indices[index]]
 
 
-class Records(Sequence[dict[str, Any]]):
-    """The rows of a table by the task's names of its columns, read only when they are asked for."""
+class Records(Lazy):
+    """The rows of a table by the task's names of its columns."""
 
     def __init__(self, table: "Table") -> None:
         self._table = table
@@ -58,9 +68,7 @@ class Records(Sequence[dict[str, Any]]):
     def __len__(self) -> int:
         return len(self._table.rows)
 
-    def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, slice):
-            return Chosen(self, range(*index.indices(len(self))))
+    def entry(self, index: int) -> Any:
         cells = self._table.rows[index]
         return {name: get(cells) for name, get in self._table.found.items()}
 

@@ -5,15 +5,14 @@ import re
 from array import array
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from finesweep.config.errors import UserError
-from finesweep.data.table import Reading, Table
+from finesweep.data.table import Lazy, Reading, Table
 
 _BOM = b"\xef\xbb\xbf"
 
 
-class _Lines(Sequence[list[str]]):
+class _Lines(Lazy):
     """Lines of a UTF-8 file as rows of one cell, read from disk when they are asked for."""
 
     def __init__(self, file: Path, starts: Sequence[int]) -> None:
@@ -24,7 +23,7 @@ class _Lines(Sequence[list[str]]):
     def __len__(self) -> int:
         return len(self._starts)
 
-    def __getitem__(self, index: Any) -> Any:
+    def entry(self, index: int) -> list[str]:
         start = self._starts[index]
         end = self._bytes.find(b"\n", start)
         return [self._bytes[start : end if end >= 0 else len(self._bytes)].decode().rstrip("\r")]

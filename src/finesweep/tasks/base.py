@@ -107,6 +107,8 @@ class Task(ABC):
     pipeline: ClassVar[str] = ""
     #: peft's name for the kind of problem; None where it has none.
     peft_type: ClassVar[str | None] = None
+    #: Whether the model says something of each sub-word; what it says of virtual tokens before them is left out.
+    of_subwords: ClassVar[bool] = False
     #: What of a batch goes to the model, if it is there; the rest is for the task.
     model_inputs: ClassVar[tuple[str, ...]] = ("input_ids", "attention_mask", "token_type_ids")
 
@@ -154,22 +156,28 @@ class Task(ABC):
 
     def auto_class_for(self, kind: Kind) -> str:
         """The transformers class that puts the task's head on a model of this kind."""
-        del kind
         return self.auto_class
 
     def peft_type_for(self, kind: Kind) -> str | None:
         """peft's name for the kind of problem; None where it has none."""
-        del kind
         return self.peft_type
 
     def corrupt(self, batch: Batch, *, training: bool) -> Batch:
         """The batch as the model gets to see it, for tasks that hide some of it. Torch's generator is seeded."""
-        del training
         return batch
 
     def forward(self, model: "nn.Module", batch: Batch) -> Any:
         """What the model says to a batch: logits."""
-        return model(**{name: batch[name] for name in self.model_inputs if name in batch}).logits
+        logits = self.said(model, batch)
+        return logits[:, -batch["input_ids"].size(1) :] if self.of_subwords else logits
+
+    def said(self, model: "nn.Module", batch: Batch) -> Any:
+        """The model's own output for a batch: its logits, unless a task's head has several."""
+        return model(**self.inputs(batch)).logits
+
+    def inputs(self, batch: Batch) -> dict[str, Any]:
+        """What goes to the model."""
+        return {name: batch[name] for name in self.model_inputs if name in batch}
 
     @abstractmethod
     def loss(self, logits: Any, batch: Batch, *, smooth: bool) -> tuple["torch.Tensor", "torch.Tensor"]:
@@ -218,5 +226,4 @@ class Task(ABC):
 
     def classes_of_row(self, row: Row) -> list[str]:
         """The classes that a row counts for."""
-        del row
         return []

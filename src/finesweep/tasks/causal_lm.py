@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from finesweep.config.fields import component
 from finesweep.tasks.base import Batch, Feature, Frame, Kind, Row
 from finesweep.tasks.generation import Generation
-from finesweep.tasks.plain_text import PlainText, token_loss
-from finesweep.tasks.tensors import IGNORED, left_padded, model_batch, of_text
+from finesweep.tasks.plain_text import PlainText
+from finesweep.tasks.tensors import IGNORED, left_padded, model_batch, token_loss
 
 if TYPE_CHECKING:
     import torch
@@ -27,6 +27,7 @@ class CausalLM(PlainText):
     kinds: ClassVar[tuple[Kind, ...]] = ("decoder",)
     auto_class: ClassVar[str] = "AutoModelForCausalLM"
     peft_type: ClassVar[str | None] = "CAUSAL_LM"
+    of_subwords: ClassVar[bool] = True
     pipeline: ClassVar[str] = '"text-generation"'
 
     def encode(self, rows: Sequence[Row], frame: Frame) -> Sequence[Feature]:
@@ -50,13 +51,13 @@ class CausalLM(PlainText):
         return float(len(feature) - 1)
 
     def loss(self, logits: Any, batch: Batch, *, smooth: bool) -> tuple["torch.Tensor", "torch.Tensor"]:
-        return token_loss(of_text(logits, batch)[:, :-1], batch["labels"][:, 1:], IGNORED)
+        return token_loss(logits[:, :-1], batch["labels"][:, 1:])
 
     def predict(self, model: "nn.Module", logits: Any, batch: Batch, frame: Frame) -> list[Any]:
         """For prompts how they go on; for training text nothing."""
         if bool((batch["labels"] != IGNORED).any()):
             return [None] * len(logits)
-        return self.generation.write(model, {name: batch[name] for name in self.model_inputs}, frame)
+        return self.generation.write(model, self.inputs(batch), frame)
 
     def decode(self, rows: Sequence[Row], features: Sequence[Feature], raw: Sequence[Any], frame: Frame) -> list[Row]:
         """``{"continuation"}`` for prompts."""

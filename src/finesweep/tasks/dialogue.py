@@ -1,10 +1,7 @@
 """Dialogue: turns with roles, of which the assistant's are learned and written."""
 
 from collections.abc import Mapping, Sequence
-from itertools import chain
 from typing import TYPE_CHECKING, Any, ClassVar
-
-import numpy as np
 
 from finesweep.config.errors import UserError
 from finesweep.config.fields import PositiveInt, component
@@ -13,9 +10,8 @@ from finesweep.data.table import Table, notes_of
 from finesweep.results.tables import ReportTable, Scores
 from finesweep.tasks.base import Batch, Examples, Feature, Frame, Kind, Row, Task
 from finesweep.tasks.generation import Generation
-from finesweep.tasks.plain_text import token_loss
-from finesweep.tasks.summarization import rouge
-from finesweep.tasks.tensors import IGNORED, left_padded, model_batch, of_text, padded
+from finesweep.tasks.tensors import IGNORED, ended, left_padded, model_batch, padded, token_loss, written_logits
+from finesweep.tasks.text_scores import distinct, perplexity, rouge
 from finesweep.tasks.turns import DEFAULT_TEMPLATE, messages_of
 
 if TYPE_CHECKING:
@@ -49,6 +45,7 @@ class Dialogue(Task):
     kinds: ClassVar[tuple[Kind, ...]] = ("decoder", "encoder-decoder")
     auto_class: ClassVar[str] = "AutoModelForCausalLM"
     new_head: ClassVar[bool] = False
+    of_subwords: ClassVar[bool] = True
     model_inputs: ClassVar[tuple[str, ...]] = ("input_ids", "attention_mask")
 
     def auto_class_for(self, kind: Kind) -> str:
@@ -136,13 +133,11 @@ class Dialogue(Task):
         answered = messages[-1]["role"] == "assistant"
         before = messages[:-1] if answered else messages
         source = frame.tokenizer(self._render(before, frame, prompt=True), verbose=False)["input_ids"]
-        cut = max(0, len(source) - frame.max_length)
-        end, limit = frame.tokenizer.eos_token_id, self.max_answer_length
-        answer = [IGNORED]
+        answer, cut = [IGNORED], 0
         if answered:
-            answer = frame.tokenizer(messages[-1]["content"], add_special_tokens=False, verbose=False)["input_ids"]
-            cut += max(0, len(answer) + 1 - limit)
-            answer = [*answer[: limit - 1], end]
+            said = frame.tokenizer(messages[-1]["content"], add_special_tokens=False, verbose=False)["input_ids"]
+            answer, cut = ended(said, frame.tokenizer.eos_token_id, self.max_answer_length)
+        cut += max(0, len(source) - frame.max_length)
         return Feature(index, source[-frame.max_length :], {"labels": answer}, cut)
 
     def collate(self, features: Sequence[Feature], frame: Frame) -> dict[str, "torch.Tensor"]:
@@ -166,15 +161,16 @@ class Dialogue(Task):
 
     def forward(self, model: "nn.Module", batch: Batch) -> Any:
         """Logits (batch, seq, vocabulary), each of the sub-word in its place of ``labels``."""
-        inputs = {name: batch[name] for name in self.model_inputs}
         if "prompt_ids" in batch:
-            return of_text(model(**inputs, use_cache=False).logits, batch)[:, :-1]
-        shifted = model.prepare_decoder_input_ids_from_labels(batch["labels"])  # type: ignore[operator]
-        return model(**inputs, decoder_input_ids=shifted, use_cache=False).logits
+            return super().forward(model, batch)[:, :-1]
+        return written_logits(model, batch, batch["labels"])
+
+    def said(self, model: "nn.Module", batch: Batch) -> Any:
+        return model(**self.inputs(batch), use_cache=False).logits
 
     def loss(self, logits: Any, batch: Batch, *, smooth: bool) -> tuple["torch.Tensor", "torch.Tensor"]:
         labels = batch["labels"][:, 1:] if "prompt_ids" in batch else batch["labels"]
-        return token_loss(logits, labels, IGNORED)
+        return token_loss(logits, labels)
 
     def predict(self, model: "nn.Module", logits: Any, batch: Batch, frame: Frame) -> list[Any]:
         """The last answer of each dialogue, written freely."""
@@ -193,7 +189,7 @@ class Dialogue(Task):
         gold, answers = [row["messages"][-1]["content"] for row in rows], [row["answer"] for row in predictions]
         overlap = rouge(gold, answers, ("rougeL",), stemmer=self.stemmer)
         metrics = {
-            "perplexity": float(np.exp(min(loss, 700.0))),
+            "perplexity": perplexity(loss),
             **overlap.metrics,
             "distinct_1": distinct(answers, 1),
             "distinct_2": distinct(answers, 2),
@@ -216,9 +212,3 @@ class Dialogue(Task):
 
     def lines(self, row: Row, prediction: Row) -> str:
         return str(prediction["answer"]).replace("\n", " ")
-
-
-def distinct(texts: Sequence[str], n: int) -> float:
-    """Different n-grams of words over all of them (Li et al. 2016, https://aclanthology.org/N16-1014); 0 for none."""
-    grams = list(chain.from_iterable(zip(*(text.split()[i:] for i in range(n)), strict=False) for text in texts))
-    return len(set(grams)) / len(grams) if grams else 0.0

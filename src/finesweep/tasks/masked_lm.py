@@ -8,8 +8,8 @@ from pydantic import Field
 from finesweep.config.errors import UserError
 from finesweep.config.fields import Fraction, PositiveInt, component
 from finesweep.tasks.base import Batch, Feature, Frame, Row
-from finesweep.tasks.plain_text import PlainText, token_loss
-from finesweep.tasks.tensors import IGNORED, encode_texts, model_batch, padded, special_ids
+from finesweep.tasks.plain_text import PlainText
+from finesweep.tasks.tensors import IGNORED, encode_texts, model_batch, padded, special_ids, token_loss
 
 if TYPE_CHECKING:
     import torch
@@ -91,7 +91,7 @@ class MaskedLM(PlainText):
         return {**batch, "input_ids": shown, "labels": labels}
 
     def loss(self, logits: Any, batch: Batch, *, smooth: bool) -> tuple["torch.Tensor", "torch.Tensor"]:
-        return token_loss(logits, batch["labels"], IGNORED)
+        return token_loss(logits, batch["labels"])
 
     def predict(self, model: "nn.Module", logits: Any, batch: Batch, frame: Frame) -> list[Any]:
         """For a prompt the likeliest (id, probability) pairs of each of its masks; for training text nothing."""

@@ -12,16 +12,17 @@ from finesweep.config.fields import component
 from finesweep.data.base import DataSource
 from finesweep.data.cache import blocks, tokenised
 from finesweep.data.fingerprint import fingerprint
-from finesweep.data.table import Chosen, Records, Table, notes_of
+from finesweep.data.table import Lazy, Records, Table, notes_of
 from finesweep.results.tables import ReportTable, Scores
 from finesweep.tasks.base import Examples, Feature, Frame, Row, Task
 from finesweep.tasks.cells import text_of
+from finesweep.tasks.text_scores import perplexity
 
 if TYPE_CHECKING:
-    import torch
+    pass
 
 
-class _Texts(Sequence[Row]):
+class _Texts(Lazy):
     """The rows of a table as ``{"text"}``, each looked at when it is read."""
 
     def __init__(self, table: Table) -> None:
@@ -30,13 +31,11 @@ class _Texts(Sequence[Row]):
     def __len__(self) -> int:
         return len(self._records)
 
-    def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, slice):
-            return Chosen(self, range(*index.indices(len(self))))
+    def entry(self, index: int) -> Any:
         return {"text": text_of(self._records[index]["text"], "text", self._table.where(index))}
 
 
-class Chunks(Sequence[Feature]):
+class Chunks(Lazy):
     """Equal parts of a long array of sub-words as features, made when they are asked for.
 
     Args:
@@ -52,7 +51,7 @@ class Chunks(Sequence[Feature]):
     def __len__(self) -> int:
         return self._count
 
-    def __getitem__(self, index: Any) -> Any:
+    def entry(self, index: int) -> Any:
         if not -self._count <= index < self._count:
             raise IndexError(index)
         start = index % self._count * self._size
@@ -100,7 +99,8 @@ class PlainText(Task):
             "end": end,
         }
         folder = Path(self.cache_dir).expanduser()
-        ids = tokenised(folder, key, blocks(rows, text), len(tokenizer), tokenise)
+        texts = ([text(row) for row in block] for block in blocks(rows))
+        ids = tokenised(folder, key, texts, len(tokenizer), tokenise)
         if len(ids) < 2:
             raise UserError("the text has fewer than two sub-words", where="data")
         return Chunks(ids, frame.max_length - len(before) - len(after), before, after)
@@ -109,9 +109,9 @@ class PlainText(Task):
         return {}
 
     def score(self, rows: Sequence[Row], predictions: Sequence[Row], loss: float) -> Scores:
-        perplexity = float(np.exp(min(loss, 700.0)))
+        value = perplexity(loss)
         note = "The exponential of the mean loss of a sub-word; lower is better, and vocabularies cannot be compared."
-        return Scores({"perplexity": perplexity}, [ReportTable("Perplexity", note, ["perplexity"], [[perplexity]])])
+        return Scores({"perplexity": value}, [ReportTable("Perplexity", note, ["perplexity"], [[value]])])
 
     def readable(self, row: Row, prediction: Row) -> dict[str, Any]:
         return {"text": row["text"], **prediction}
@@ -128,18 +128,3 @@ def _end_token(frame: Frame) -> int:
             remedy="use task.document=file, or name one of its tokens as eos_token in tokenizer_config.json",
         )
     return int(found)
-
-
-def token_loss(logits: "torch.Tensor", labels: "torch.Tensor", ignored: int) -> tuple["torch.Tensor", "torch.Tensor"]:
-    """Cross-entropy of ``logits`` (batch, seq, vocabulary) where ``labels`` (batch, seq) are, summed for each row.
-
-    Only the labelled positions become float32, which spares most of the memory where few of them are.
-    """
-    import torch
-    from torch.nn.functional import cross_entropy
-
-    where = labels != ignored
-    losses = cross_entropy(logits[where].float(), labels[where], reduction="none")
-    rows = where.nonzero()[:, 0]
-    summed = torch.zeros(len(labels), device=losses.device).index_add(0, rows, losses)
-    return summed, where.sum(1)

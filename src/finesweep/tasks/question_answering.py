@@ -12,7 +12,7 @@ from finesweep.data.table import Table, notes_of
 from finesweep.results.tables import Scores
 from finesweep.tasks.base import Batch, Examples, Feature, Frame, Row, Task
 from finesweep.tasks.cells import text_of
-from finesweep.tasks.tensors import model_batch, of_text, padded
+from finesweep.tasks.tensors import model_batch, padded
 
 if TYPE_CHECKING:
     import torch
@@ -49,6 +49,7 @@ class QuestionAnswering(Task):
     optional_columns: ClassVar[frozenset[str]] = frozenset({"id"})
     auto_class: ClassVar[str] = "AutoModelForQuestionAnswering"
     peft_type: ClassVar[str | None] = "QUESTION_ANS"
+    of_subwords: ClassVar[bool] = True
 
     def problems(self, cfg: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield from Task.problems(self, cfg)
@@ -133,9 +134,14 @@ class QuestionAnswering(Task):
         """Logits (batch, seq, 2) of start and end; padding can be neither."""
         import torch
 
-        said = model(**{name: batch[name] for name in self.model_inputs if name in batch})
-        logits = of_text(torch.stack([said.start_logits, said.end_logits], -1).float(), batch)
+        logits = super().forward(model, batch)
         return logits.masked_fill(batch["attention_mask"].unsqueeze(-1) == 0, torch.finfo(torch.float32).min)
+
+    def said(self, model: "nn.Module", batch: Batch) -> Any:
+        import torch
+
+        said = model(**self.inputs(batch))
+        return torch.stack([said.start_logits, said.end_logits], -1).float()
 
     def loss(self, logits: Any, batch: Batch, *, smooth: bool) -> tuple["torch.Tensor", "torch.Tensor"]:
         """The mean of both cross-entropies, for each window."""

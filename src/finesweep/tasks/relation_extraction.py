@@ -12,7 +12,7 @@ from finesweep.results.tables import Scores
 from finesweep.tasks.base import Batch, Examples, Feature, Frame, Row, Task
 from finesweep.tasks.cells import text_of
 from finesweep.tasks.labels import class_label, known_labels, weigh
-from finesweep.tasks.tensors import IGNORED, class_loss, model_batch, of_text, special_ids
+from finesweep.tasks.tensors import IGNORED, class_loss, model_batch, special_ids
 
 if TYPE_CHECKING:
     import torch
@@ -45,6 +45,7 @@ class RelationExtraction(Task):
     metric_names: ClassVar[tuple[str, ...]] = ("loss", "f1", "precision", "recall", "micro_f1", "accuracy")
     auto_class: ClassVar[str] = "AutoModelForTokenClassification"
     peft_type: ClassVar[str | None] = "TOKEN_CLS"
+    of_subwords: ClassVar[bool] = True
 
     def problems(self, cfg: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield from Task.problems(self, cfg)
@@ -55,13 +56,7 @@ class RelationExtraction(Task):
 
     def read(self, tables: Mapping[str, Table], source: DataSource, labels: Sequence[str] | None = None) -> Examples:
         splits = {
-            split: [
-                {
-                    **marked(text_of(cells["text"], "text", where), where),
-                    "label": class_label(cells["label"], source, where),
-                }
-                for where, cells in table.records()
-            ]
+            split: [self._row(cells, source, where) for where, cells in table.records()]
             for split, table in tables.items()
         }
         known, unseen = known_labels(splits, self.classes_of_row, source, tables, labels)
@@ -71,6 +66,10 @@ class RelationExtraction(Task):
                 notes.append(f"no training row has the label '{self.negative_label}' (task.negative_label)")
             weigh(splits["train"], self.class_weights, known)
         return Examples(splits, known, notes)
+
+    def _row(self, cells: Mapping[str, Any], source: DataSource, where: str) -> Row:
+        row = marked(text_of(cells["text"], "text", where), where)
+        return {**row, "label": class_label(cells["label"], source, where)}
 
     def encode(self, rows: Sequence[Row], frame: Frame) -> list[Feature]:
         self._check_markers(frame)
@@ -136,7 +135,7 @@ class RelationExtraction(Task):
 
     def forward(self, model: "nn.Module", batch: Batch) -> Any:
         """Logits (batch, labels)."""
-        every = of_text(super().forward(model, batch), batch)  # (batch, seq, 2 * labels)
+        every = super().forward(model, batch)  # (batch, seq, 2 * labels)
         marked_states = every.gather(1, batch["positions"].unsqueeze(-1).expand(-1, -1, every.size(-1)))
         half = every.size(-1) // 2
         return marked_states[:, 0, :half] + marked_states[:, 1, half:]

@@ -7,6 +7,7 @@ from finesweep.tasks.base import Batch, Feature, Frame
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
     from transformers import PreTrainedTokenizerBase
 
 #: The label of what is not scored.
@@ -63,11 +64,6 @@ def encode_texts(
     return out
 
 
-def of_text(logits: "torch.Tensor", batch: Batch) -> "torch.Tensor":
-    """``logits`` (batch, seq, …) of the text alone, without those of virtual tokens that a strategy puts before it."""
-    return logits[:, -batch["input_ids"].size(1) :]
-
-
 def label_loss(
     logits: "torch.Tensor", labels: "torch.Tensor", smoothing: float
 ) -> tuple["torch.Tensor", "torch.Tensor"]:
@@ -78,6 +74,35 @@ def label_loss(
         logits.float().transpose(1, 2), labels, reduction="none", ignore_index=IGNORED, label_smoothing=smoothing
     )
     return losses.sum(1), (labels != IGNORED).sum(1)
+
+
+def token_loss(logits: "torch.Tensor", labels: "torch.Tensor") -> tuple["torch.Tensor", "torch.Tensor"]:
+    """Cross-entropy of ``logits`` (batch, seq, vocabulary) where ``labels`` (batch, seq) are, summed for each row.
+
+    Only the labelled positions become float32, which spares most of the memory where few of them are.
+    """
+    import torch
+    from torch.nn.functional import cross_entropy
+
+    where = labels != IGNORED
+    losses = cross_entropy(logits[where].float(), labels[where], reduction="none")
+    rows = where.nonzero()[:, 0]
+    summed = torch.zeros(len(labels), device=losses.device).index_add(0, rows, losses)
+    return summed, where.sum(1)
+
+
+def ended(ids: Sequence[int], end: int, limit: int) -> tuple[list[int], int]:
+    """Sub-words with the end token behind them, ``limit`` at most, and how many are cut off for that."""
+    whole = list(ids) if ids and ids[-1] == end else [*ids, end]
+    return (whole if len(whole) <= limit else [*whole[: limit - 1], end]), max(0, len(whole) - limit)
+
+
+def written_logits(model: "nn.Module", batch: Batch, target: "torch.Tensor") -> Any:
+    """What an encoder-decoder says of ``target`` (batch, n), each sub-word given those before it: logits (batch, n,
+    vocabulary)."""
+    shifted = model.prepare_decoder_input_ids_from_labels(target)  # type: ignore[operator]
+    inputs = {name: batch[name] for name in ("input_ids", "attention_mask")}
+    return model(**inputs, decoder_input_ids=shifted, use_cache=False).logits
 
 
 def class_loss(logits: "torch.Tensor", batch: Batch, smoothing: float) -> tuple["torch.Tensor", "torch.Tensor"]:

@@ -77,6 +77,9 @@ class TextTask(Task):
         extra = {key: torch.tensor([feature.extra[key] for feature in features]) for key in ("label", "weight")}
         return {**model_batch(features, frame), **extra}
 
+    def weight(self, feature: Feature) -> float:
+        return float(feature.extra["weight"])
+
     def row_from_object(self, value: Mapping[str, Any], where: str) -> Row:
         row = super().row_from_object(value, where)
         return {**row, "text_pair": text_of(value["text_pair"], "text_pair", where)} if "text_pair" in value else row
@@ -169,9 +172,6 @@ class MultiLabelClassification(TextTask):
         gold = set(row.get("label", ()))
         return {"label": [float(label in gold) for label in ids]}
 
-    def weight(self, feature: Feature) -> float:
-        return float(feature.extra["weight"])
-
     def loss(self, logits: Any, batch: Batch, *, smooth: bool) -> tuple["torch.Tensor", "torch.Tensor"]:
         from torch.nn.functional import binary_cross_entropy_with_logits
 
@@ -221,9 +221,6 @@ class TextRegression(TextTask):
 
     def target(self, row: Row, ids: Mapping[str, int]) -> dict[str, Any]:
         return {"label": row.get("label", float("nan"))}
-
-    def weight(self, feature: Feature) -> float:
-        return float(feature.extra["weight"])
 
     def loss(self, logits: Any, batch: Batch, *, smooth: bool) -> tuple["torch.Tensor", "torch.Tensor"]:
         """The squared error."""

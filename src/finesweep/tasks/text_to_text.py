@@ -9,7 +9,7 @@ from finesweep.data.table import Table, notes_of
 from finesweep.tasks.base import Batch, Examples, Feature, Frame, Kind, Row, Task
 from finesweep.tasks.cells import text_of
 from finesweep.tasks.generation import Generation
-from finesweep.tasks.tensors import IGNORED, encode_texts, label_loss, model_batch, padded
+from finesweep.tasks.tensors import IGNORED, encode_texts, ended, label_loss, model_batch, padded, written_logits
 
 if TYPE_CHECKING:
     import torch
@@ -64,12 +64,8 @@ class TextToText(Task):
         """Sub-words of each target, its end token last, and how many are cut off."""
         if not texts:
             return []
-        end, limit = frame.tokenizer.eos_token_id, self.max_target_length
-        out = []
-        for ids in frame.tokenizer(text_target=texts, verbose=False)["input_ids"]:
-            whole = list(ids) if ids and ids[-1] == end else [*ids, end]
-            out.append((whole if len(whole) <= limit else [*whole[: limit - 1], end], max(0, len(whole) - limit)))
-        return out
+        encoded = frame.tokenizer(text_target=texts, verbose=False)["input_ids"]
+        return [ended(ids, frame.tokenizer.eos_token_id, self.max_target_length) for ids in encoded]
 
     def collate(self, features: Sequence[Feature], frame: Frame) -> dict[str, "torch.Tensor"]:
         """Adds ``target`` (batch, target sub-words), padded with -100."""
@@ -86,17 +82,14 @@ class TextToText(Task):
 
     def forward(self, model: "nn.Module", batch: Batch) -> Any:
         """Logits (batch, target sub-words, vocabulary)."""
-        shifted = model.prepare_decoder_input_ids_from_labels(batch["target"])  # type: ignore[operator]
-        inputs = {name: batch[name] for name in self.model_inputs}
-        return model(**inputs, decoder_input_ids=shifted, use_cache=False).logits
+        return written_logits(model, batch, batch["target"])
 
     def loss(self, logits: Any, batch: Batch, *, smooth: bool) -> tuple["torch.Tensor", "torch.Tensor"]:
         return label_loss(logits, batch["target"], self.label_smoothing if smooth else 0.0)
 
     def predict(self, model: "nn.Module", logits: Any, batch: Batch, frame: Frame) -> list[Any]:
         """The texts themselves."""
-        inputs = {name: batch[name] for name in self.model_inputs}
-        return self.generation.write(model, inputs, frame, **self.writing(frame))
+        return self.generation.write(model, self.inputs(batch), frame, **self.writing(frame))
 
     def writing(self, frame: Frame) -> dict[str, Any]:
         """More keys for ``generate``, by the model's tokenizer."""

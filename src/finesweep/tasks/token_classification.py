@@ -15,7 +15,7 @@ from finesweep.tasks.base import Batch, Examples, Feature, Frame, Row, Task
 from finesweep.tasks.cells import text_of
 from finesweep.tasks.tag_rows import rename, tags_of, tokens_of
 from finesweep.tasks.tags import entities, label_set, to_iob2
-from finesweep.tasks.tensors import IGNORED, label_loss, model_batch, of_text, padded, special_ids
+from finesweep.tasks.tensors import IGNORED, label_loss, model_batch, padded, special_ids
 from finesweep.tasks.windows import windows
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ class TokenClassification(Task):
     )  # fmt: skip
     plain: ClassVar[Plain] = "columns"
     of_words: ClassVar[bool] = True
+    of_subwords: ClassVar[bool] = True
     auto_class: ClassVar[str] = "AutoModelForTokenClassification"
     #: Other sub-words than a word's first have no say in training, so they must have none in prediction.
     pipeline: ClassVar[str] = '"token-classification", aggregation_strategy="first"'
@@ -121,12 +122,12 @@ class TokenClassification(Task):
         return sum(label != IGNORED for label in feature.extra["labels"])
 
     def loss(self, logits: Any, batch: Batch, *, smooth: bool) -> tuple["torch.Tensor", "torch.Tensor"]:
-        scored = _at_words(of_text(logits, batch), batch["positions"])  # (batch, words, labels)
+        scored = _at_words(logits, batch["positions"])  # (batch, words, labels)
         return label_loss(scored, batch["labels"], self.label_smoothing if smooth else 0.0)
 
     def predict(self, model: "nn.Module", logits: Any, batch: Batch, frame: Frame) -> list[Any]:
         """Per row a pair of arrays (words,): label ids and their probabilities; padding words are at the end."""
-        best = _at_words(of_text(logits, batch), batch["positions"]).float().softmax(-1).max(-1)
+        best = _at_words(logits, batch["positions"]).float().softmax(-1).max(-1)
         return list(zip(best.indices.cpu().numpy(), best.values.cpu().numpy(), strict=True))
 
     def decode(self, rows: Sequence[Row], features: Sequence[Feature], raw: Sequence[Any], frame: Frame) -> list[Row]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from finesweep.data.cache import blocks
 from finesweep.results.figures import data_figure
 from finesweep.results.record import write_atomically
 from finesweep.results.tables import ReportTable
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 
     from finesweep.tasks.base import Examples, Row, Task
 
-#: Rows that are tokenised together.
-_BLOCK = 1000
 #: Classes that the table lists; the others are summed up.
 _CLASSES = 40
 
@@ -71,8 +70,7 @@ def describe(parts: Components, folder: Path) -> list[ReportTable]:
 
 def _count(rows: "Sequence[Row]", task: "Task", tokenizer: "PreTrainedTokenizerBase") -> Facts:
     facts = Facts(words=np.zeros((2, len(tokenizer))))
-    for start in range(0, len(rows), _BLOCK):
-        block = [rows[i] for i in range(start, min(start + _BLOCK, len(rows)))]
+    for block in blocks(rows):
         texts = [task.text_of_row(row) for row in block]
         encoded = tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
         for number, (row, text, ids) in enumerate(zip(block, texts, encoded, strict=True)):
