@@ -8,7 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def test_a_wheel_carries_conf_and_the_embedded_model_and_runs(tmp_path: Path) -> None:
+def test_a_wheel_carries_conf_and_the_embedded_models_and_runs(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
     subprocess.run([*command, "--wheel-dir", str(tmp_path), str(ROOT)], check=True)
     wheel = next(tmp_path.glob("finesweep-*.whl"))
@@ -18,7 +18,9 @@ def test_a_wheel_carries_conf_and_the_embedded_model_and_runs(tmp_path: Path) ->
     groups = [path.relative_to(ROOT) for path in (ROOT / "conf").rglob("*.yaml")]
     assert len(groups) > 28
     assert {f"finesweep/{path}" for path in groups} <= names
-    assert "finesweep/models/tiny_files/tokenizer.json" in names
+    models = [path.relative_to(ROOT / "src") for path in (ROOT / "src").glob("finesweep/models/*_files/*")]
+    assert len([path for path in models if path.name == "model.safetensors"]) == 3
+    assert {str(path) for path in models} <= names
     # Run from there and not from the checkout: isolated mode knows no current folder, and the path comes first.
     code = (
         f"import sys; sys.path.insert(0, {str(tmp_path / 'installed')!r}); import finesweep; "

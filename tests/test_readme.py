@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import finesweep
 from finesweep.config.check import check
 from finesweep.config.compose import compose, expand, hydra_session
 
@@ -66,23 +67,39 @@ def test_the_table_of_groups_is_complete() -> None:
         assert listed == {path.stem for path in folder.glob("*.yaml") if not path.stem.startswith("_")}
 
 
-def test_the_examples_of_extensions_compose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+EXTENSIONS = {"model": "scibert", "data": "mine", "finetune_strategy": "biases", "task": "spelling"}
+
+
+@pytest.fixture
+def extended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of configuration files with the README's examples in it, their package in sight."""
     yamls = [block for language, block in BLOCKS if language == "yaml"]
-    code = next(block for language, block in BLOCKS if language == "python" and "class Biases" in block)
-    assert len(yamls) == 3
-    for group, name, text in zip(
-        ("model", "data", "finetune_strategy"), ("scibert", "mine", "biases"), yamls, strict=True
-    ):
+    for (group, name), text in zip(EXTENSIONS.items(), yamls, strict=True):
         (tmp_path / "conf" / group).mkdir(parents=True)
         (tmp_path / "conf" / group / f"{name}.yaml").write_text(text.replace("/data/mine", str(tmp_path)))
     (tmp_path / "mypackage").mkdir()
-    (tmp_path / "mypackage" / "biases.py").write_text(code)
+    for name in ("Biases", "Spelling"):
+        code = next(block for language, block in BLOCKS if language == "python" and f"class {name}" in block)
+        (tmp_path / "mypackage" / f"{name.lower()}.py").write_text(code)
     for name in ("train.txt", "test.txt"):
         (tmp_path / name).write_text("a O\n")
     monkeypatch.delitem(sys.modules, "mypackage", raising=False)  # another test's
     monkeypatch.syspath_prepend(str(tmp_path))
-    with hydra_session(tmp_path / "conf") as hydra:
+    return tmp_path / "conf"
+
+
+def test_the_examples_of_extensions_compose(extended: Path) -> None:
+    with hydra_session(extended) as hydra:
         overrides = ["model=scibert", "data=mine", "finetune_strategy=biases", "extension_packages=[mypackage]"]
         values = check(compose(hydra, overrides))
     assert values["optimizer"]["lr"] == 1e-3
     assert values["name"] == "mine-scibert"
+
+
+def test_the_example_of_a_task_trains_and_scores(extended: Path, tmp_path: Path) -> None:
+    (tmp_path / "pairs.tsv").write_text("".join(f"a b{i}\tb a\n" for i in range(20)))
+    files = ["task=spelling", "model=tiny_seq2seq", "data=files", f"data.train={tmp_path / 'pairs.tsv'}"]
+    more = ["extension_packages=[mypackage]", "trainer.max_epochs=1", "trainer.progress=false"]
+    record = finesweep.run([*files, *more, f"hydra.run.dir={tmp_path / 'run'}"], config_dir=extended)
+    assert 0 <= record.metrics["validation"]["right"] <= 1
+    assert finesweep.load(record.folder).predict(["a b1"])[0].keys() == {"source", "prediction"}

@@ -18,7 +18,7 @@ NEEDS = {
         "tiny_causal": ["data=demo_causal_text"],
         "tiny_seq2seq": ["data=demo_translation"],
     },
-    "finetune_strategy": {"prefix_tuning": ["data=demo_causal_text"], "qlora": ["model=bert_base"]},
+    "finetune_strategy": {"prefix_tuning": ["data=demo_causal_text"]},
 }
 
 
@@ -123,10 +123,12 @@ def test_an_experiment_wins_over_the_defaults_and_the_command_line_over_it(tmp_p
         (["objective.metric=bleu"], "no metric 'bleu'"),
         (["data=files"], "data.train: needs a file"),
         (["data=files", "data.train=/nowhere.txt"], "there is no file '/nowhere.txt'"),
-        (["model=tiny", "model.pretrained=true"], "no pretrained weights"),
         (["finetune_strategy=lora", "finetune_strategy.target_modules=[]"], "is empty"),
         (["finetune_strategy.lr=-1"], "greater than or equal to 0"),
         (["model.dropout=1.0"], "less than 1"),
+        (["task.lable_smoothing=0.1"], "task.lable_smoothing: unknown key. Did you mean 'label_smoothing'?"),
+        (["task.label_smoothing=2"], "task.label_smoothing: should be less than"),
+        (["data.label_map={0: a, 1: b}", "data.label_names=[0,1]", "task.window_overlap=-1"], "task.window_overlap"),
         (["model=hf"], "model.name_or_path: needs a value"),
         (["name=a/b"], "name:"),
         (["optimizer.lr=${nowhere}"], "optimizer.lr: Interpolation key 'nowhere' not found"),

@@ -220,3 +220,38 @@ def test_all_that_is_wrong_with_folds_is_said_before_anything_is_read(
 def test_there_are_two_folds_at_least_and_they_count_from_zero(tmp_path: Path, wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         source_of(CLASSES, train=labelled(tmp_path, "xy"), **wrong)
+
+
+@pytest.mark.parametrize("changes", [{"validation_fraction": 0.3}, {"folds": 4, "fold": 1}])
+def test_questions_about_one_context_are_held_out_together(tmp_path: Path, changes: dict[str, Any]) -> None:
+    task = task_of("question_answering")
+    rows = [f'{{"question": "q{i}", "context": "c{i % 8}", "answers": []}}' for i in range(40)]
+    (tmp_path / "train.jsonl").write_text("\n".join(rows) + "\n")
+    tables = source_of(task, train=str(tmp_path / "train.jsonl"), **changes).load(task.wanted)
+    sides = [{record["context"] for _, record in tables[split].records()} for split in ("train", "validation")]
+    assert sides[0] & sides[1] == set()
+    assert len(sides[1]) == 2
+    assert len(tables["validation"].rows) == 10
+    with pytest.raises(UserError, match=r"8 contexts cannot be split into 9 folds"):
+        source_of(task, train=str(tmp_path / "train.jsonl"), folds=9, fold=0).load(task.wanted)
+
+
+@pytest.mark.parametrize(
+    ("changes", "held"),
+    [({"validation_fraction": 0.2}, range(16, 20)), ({"folds": 4, "fold": 1}, range(5, 10))],
+)
+def test_a_running_text_is_cut_and_not_thinned(tmp_path: Path, changes: dict[str, Any], held: range) -> None:
+    task = task_of("causal_lm", document="file")
+    lines = ["" if i % 7 == 3 else f"line {i}" for i in range(20)]
+    (tmp_path / "train.txt").write_text("\n".join(lines) + "\n")
+    source = source_of(
+        task, train=str(tmp_path / "train.txt"), limit=Limit(train=12, validation=None, test=None), **changes
+    )
+    tables = source.load(task.wanted)
+    assert texts(tables["validation"]) == [lines[i] for i in held]
+    assert texts(tables["train"]) == [line for i, line in enumerate(lines) if i not in held][:12]
+
+
+def test_a_fold_without_folds_is_one_message(composed: Callable[..., Any]) -> None:
+    with pytest.raises(ConfigError, match=r"data\.fold: is 2, and data\.folds says nothing of folds"):
+        composed("data=demo_topics", "data.fold=2")

@@ -308,3 +308,43 @@ def test_json_lines_and_json_hold_the_same_rows(tmp_path_factory: pytest.TempPat
     (folder / "a.json").write_text(json.dumps(rows, indent=1), encoding="utf-8")
     (folder / "a.jsonl").write_text("\n".join(json.dumps(row, ensure_ascii=False) for row in rows), encoding="utf-8")
     assert table(folder / "a.json").rows == table(folder / "a.jsonl").rows == [[row["tokens"]] for row in rows]
+
+
+NAMES = frozenset({"text", "sentence", "label"})
+
+
+@pytest.mark.parametrize(
+    ("header", "columns", "is_header"),
+    [
+        ("Text,LABEL", (), True),
+        ("great film,label", (), True),  # what it is called cannot be told from what it says
+        ("great film,label", ("text", "label"), False),
+        ("id,sentence,label", ("id", "text", "label"), True),
+        ("great film,good", (), False),
+    ],
+)
+def test_a_header_is_told_from_data(write: Write, header: str, columns: tuple[str, ...], is_header: bool) -> None:
+    file = write("data.csv", f"{header}\n" + ",".join("xyz"[: header.count(",") + 1]) + "\n")
+    found = read(file, Reading(expected=NAMES, columns=columns, plain="text"))
+    assert len(found.rows) == (1 if is_header else 2)
+
+
+def test_a_cell_may_be_longer_than_the_csv_module_likes(write: Write) -> None:
+    long = "word " * 40_000
+    for name, separator in (("data.csv", ","), ("data.tsv", "\t")):
+        found = read(write(name, f"text{separator}label\n{long}{separator}x\n"), Reading(expected=NAMES, plain="text"))
+        assert found.rows == [[long, "x"]]
+
+
+def test_quotation_marks_of_a_tsv_are_told_of(write: Write) -> None:
+    found = read(write("data.tsv", 'text\tlabel\n"He said ""no"""\tx\n'), Reading(expected=NAMES, plain="text"))
+    assert found.rows == [['"He said ""no"""', "x"]]
+    assert any("1 cells stand in quotation marks" in note for note in found.notes)
+
+
+def test_columns_of_texts_in_json_are_columns_where_rows_are_no_words(write: Write) -> None:
+    content = json.dumps({"text": ["a", "b"], "label": ["x", "y"]})
+    assert read(write("data.json", content), Reading(plain="text")).rows == [["a", "x"], ["b", "y"]]
+    dialogue = json.dumps({"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]})
+    for ending in ("json", "jsonl"):
+        assert len(read(write(f"one.{ending}", dialogue), Reading(plain="blocks")).rows) == 1

@@ -252,7 +252,7 @@ def test_a_label_that_stands_for_none_gets_no_name(tmp_path: Path) -> None:
     folder = tmp_path / "corpus"
     folder.mkdir()
     write_parquet(folder / "train.parquet", [[-1, 2]])
-    assert hub(folder, splits={"test": "train"}).load(NER, ("test",))["test"].rows == [[["w0", "w1"], [-1, "I-PER"]]]
+    assert hub(folder, splits={"test": "train"}).load(NER, ("test",))["test"].rows == [[["w0", "w1"], [None, "I-PER"]]]
 
 
 @pytest.mark.usefixtures("cache")

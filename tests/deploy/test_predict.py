@@ -1,5 +1,6 @@
 """``predict`` and ``evaluate`` on a finished run, from the command line and from Python."""
 
+import gzip
 import io
 import json
 from collections.abc import Callable
@@ -149,3 +150,36 @@ def test_runs_are_found_by_a_unique_part_of_their_name(tmp_path: Path, finished_
         find_run("2026", tmp_path)
     with pytest.raises(finesweep.UserError, match="there is no run"):
         find_run("c3", tmp_path)
+
+
+@pytest.fixture(scope="module")
+def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("classifier") / "run"
+    quick = ["data.sentences={train: 40, validation: 12, test: 12}", "trainer.max_steps=2", "trainer.progress=false"]
+    return finesweep.run(["data=demo_topics", *quick, f"hydra.run.dir={folder}"]).folder
+
+
+def test_empty_lines_a_byte_order_mark_and_gzip_are_no_hindrance(
+    classifier: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "\ufeffDoctors met .\n\nHeavy rain .\n"
+    (tmp_path / "in.txt").write_text(text)
+    with gzip.open(tmp_path / "in.txt.gz", "wt", encoding="utf-8") as stream:
+        stream.write(text)
+    told = []
+    for arguments in (["--input", str(tmp_path / "in.txt")], ["--input", str(tmp_path / "in.txt.gz")], []):
+        monkeypatch.setattr("sys.stdin", io.StringIO(text))
+        assert main(["predict", str(classifier), *arguments]) == 0
+        told.append([json.loads(line)["text"] for line in capsys.readouterr().out.splitlines()])
+    assert told == [["Doctors met .", "Heavy rain ."]] * 3
+
+
+def test_nothing_is_predicted_of_nothing(classifier: Path) -> None:
+    assert finesweep.load(classifier).predict([]) == []
+
+
+def test_a_language_model_has_no_predictions_to_write(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    quick = ["data.sentences={train: 40, validation: 12, test: 12}", "trainer.max_steps=2", "trainer.progress=false"]
+    folder = finesweep.run(["data=demo_masked_text", *quick, f"hydra.run.dir={tmp_path / 'run'}"]).folder
+    assert main(["evaluate", str(folder), "--output", str(tmp_path / "out.jsonl")]) == 2
+    assert "the task has scores alone and no predictions of rows" in capsys.readouterr().err

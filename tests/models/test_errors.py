@@ -140,7 +140,8 @@ def test_data_may_be_as_long_as_the_model_takes(load, copy, shape, limited):
         with pytest.raises(UserError) as caught:
             load(folder, max_length=longest + 1, weights=weights)
         assert caught.value.where == "data.max_length"
-        assert caught.value.what == f"is {longest + 1}, the model takes at most {longest} sub-words"
+        limit = f"the model takes at most {longest} sub-words, virtual ones among them"
+        assert caught.value.what == f"{limit}, and not {longest + 1}"
         assert "windows" in caught.value.remedy
 
 

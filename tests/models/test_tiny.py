@@ -46,9 +46,9 @@ def test_it_knows_small_letters_from_capitals(tiny):
     assert tiny.tokenizer("Said")["input_ids"] != tiny.tokenizer("said")["input_ids"]
 
 
-def test_it_has_no_pretrained_weights_and_the_check_says_so(composed):
-    with pytest.raises(UserError, match=r"model\.pretrained: .* use model\.pretrained=false"):
-        composed("model=tiny", "model.pretrained=true")
+@pytest.mark.parametrize("name", ["tiny", "tiny_causal", "tiny_seq2seq"])
+def test_their_weights_are_small_and_shipped(name):
+    assert 1e6 < (FILES.parent / f"{name}_files" / "model.safetensors").stat().st_size < 6e6
 
 
 def test_there_is_no_other_embedded_model(composed):

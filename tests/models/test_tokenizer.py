@@ -5,6 +5,9 @@ from typing import Any
 
 import pytest
 
+from finesweep.config.errors import UserError
+from finesweep.models.tokenizer import check_tokenizer
+
 TEXTS = ["the cat sat on the mat and the dog sat on the cat"] * 20
 SPECIAL = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
 NAMES = {"cls_token": "<s>", "pad_token": "<pad>", "sep_token": "</s>", "unk_token": "<unk>", "mask_token": "<mask>"}
@@ -79,3 +82,11 @@ def test_the_sub_words_of_a_word_belong_to_it(load, copy):
     encoding = tokenizer([["the", "xyz", "cat"]], is_split_into_words=True, add_special_tokens=False).encodings[0]
     assert encoding.word_ids == [0, 1, 1, 1, 1, 2]
     assert encoding.tokens == ["Ġthe", "Ġ", "x", "y", "z", "Ġcat"]
+
+
+def test_a_fast_tokenizer_is_asked_for_where_places_in_a_text_matter():
+    from transformers import ByT5Tokenizer
+
+    check_tokenizer(ByT5Tokenizer(), "here", fast=False, pad_with_end=False)
+    with pytest.raises(UserError, match="no fast version, which tells where in a text a sub-word stands"):
+        check_tokenizer(ByT5Tokenizer(), "here", fast=True, pad_with_end=False)

@@ -1,5 +1,6 @@
 """Records, leaderboards and reports on their own, without a training."""
 
+import math
 from pathlib import Path
 
 import pytest
@@ -127,3 +128,19 @@ def test_a_confusion_matrix_with_an_empty_row_and_many_labels(tmp_path: Path) ->
     labels = [f"B-{i}" for i in range(40)]
     confusion_matrix(labels, [[i if i == j else 0 for j in range(40)] for i in range(40)], tmp_path / "c.png")
     assert (tmp_path / "c.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_what_is_no_number_is_ranked_behind(tmp_path: Path) -> None:
+    records = [record(tmp_path, [f"optimizer.lr={lr}"], value) for lr, value in ((1, 0.5), (2, math.nan), (3, 0.9))]
+    for each, value in zip(records, (0.5, math.nan, 0.9), strict=True):
+        each.objective["value"] = value
+    _, rows = table(entries(records))
+    assert [row[1] for row in rows] == ["3", "1", "2"]
+
+
+def test_a_confusion_matrix_of_very_many_labels_stays_a_picture(tmp_path: Path) -> None:
+    labels = [f"label {number}" for number in range(400)]
+    confusion_matrix(labels, [[int(i == j) for j in range(400)] for i in range(400)], tmp_path / "large.png")
+    with (tmp_path / "large.png").open("rb") as stream:
+        width = int.from_bytes(stream.read(24)[16:20], "big")
+    assert width < 5000

@@ -4,6 +4,10 @@ import itertools
 
 import pytest
 
+import finesweep
+
+SHORT = ["data.sentences={train: 40, validation: 12, test: 12}", "trainer.max_steps=2", "trainer.progress=false"]
+
 
 def layers_of(names: list[str]) -> set[int]:
     """The numbers of the layers that parameters of BERT belong to."""
@@ -60,3 +64,49 @@ def test_biases_are_a_small_share(set_up):
     trainable = run.strategy.trainable(run.model, 0)
     assert all(name.endswith("bias") or name == "classifier.weight" for name in trainable)
     assert "bert.encoder.layer.0.attention.self.query.bias" in trainable
+
+
+def classifier(encoder_folder, strategy):
+    """BERT with a head for texts, whose pooler no language model's checkpoint has, and the strategy applied."""
+    from finesweep.models.pretrained import PretrainedModel
+    from finesweep.strategies.base import Purpose
+    from tests.strategies.conftest import _components
+    from tests.tasks.making import task_of
+
+    values, _, chosen, _ = _components(f"finetune_strategy={strategy}")
+    task = task_of("text_classification")
+    values = values | {"name_or_path": str(encoder_folder("bert")), "pretrained": True}
+    model = PretrainedModel(**values).load(task, ["x", "y"], 32).model
+    return chosen, chosen.apply(model, Purpose(task.peft_type, task.new_head))
+
+
+@pytest.mark.parametrize("strategy", ["frozen", "top_layers", "gradual_unfreeze", "llrd", "bitfit", "lora", "ia3"])
+def test_the_pooler_is_a_part_of_the_head(encoder_folder, strategy):
+    chosen, model = classifier(encoder_folder, strategy)
+    trainable = chosen.trainable(model, 0)
+    assert {factor for name, factor in trainable.items() if "pooler" in name} == {1.0}
+    assert len([name for name in trainable if "pooler" in name]) == 2
+
+
+def test_a_checkpoint_of_a_language_model_takes_a_new_pooler(tmp_path):
+    """The embedded encoder is one: it was pretrained to fill in words."""
+    record = finesweep.run(
+        ["data=demo_topics", "finetune_strategy=frozen", *SHORT, f"hydra.run.dir={tmp_path / 'run'}"]
+    )
+    assert record.status == "ok"
+    assert record.parameters["trainable"] == 128 * 128 + 128 + 128 * len(record.labels) + len(record.labels)
+
+
+def test_without_a_new_head_unfreezing_begins_with_the_last_layer(tmp_path):
+    shared = ["data=demo_causal_text", *SHORT]
+    there = f"hydra.run.dir={tmp_path / 'gradual'}"
+    assert finesweep.run([*shared, there, "finetune_strategy=gradual_unfreeze"]).status == "ok"
+    shared.append(f"hydra.run.dir={tmp_path / 'top'}")
+    with pytest.raises(finesweep.UserError, match="top_layers trains nothing in the first epoch"):
+        finesweep.run([*shared, "finetune_strategy=top_layers", "finetune_strategy.layers=0"])
+
+
+def test_virtual_tokens_count_to_what_the_model_takes(tmp_path):
+    shared = ["data=demo_topics", "finetune_strategy=prompt_tuning", "data.max_length=512", *SHORT]
+    with pytest.raises(finesweep.UserError, match=r"takes at most 512 sub-words, virtual ones among them, and not 532"):
+        finesweep.run([*shared, f"hydra.run.dir={tmp_path / 'run'}"])

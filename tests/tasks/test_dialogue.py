@@ -238,9 +238,10 @@ def test_a_template_of_the_tokenizer_or_of_the_task_is_used_and_ended() -> None:
     row = turns("Who ?", "Klosen", "Where ?", "a b")
     for task, tokenizer in ((of_task, DECODER), (of_tokenizer, own)):
         (feature,) = task.encode([row], frame_of(tokenizer, max_length=99, kind="decoder"))
-        expected = "<user>Who ?<assistant>Klosen[SEP]<user>Where ?<assistant>a b[SEP]"
+        # What the template does not put behind earlier answers will not stand there in a prompt either.
+        expected = "<user>Who ?<assistant>Klosen<user>Where ?<assistant>a b[SEP]"
         assert feature.input_ids == ids_of(expected)
-        assert learned(feature) == [*ids_of("Klosen"), END, *ids_of("a b"), END]
+        assert learned(feature) == [*ids_of("Klosen"), *ids_of("a b"), END]
         assert feature.extra["prompt"] == ids_of(expected)[: -len(ids_of("a b")) - 1]
 
 
@@ -414,3 +415,63 @@ def test_an_answer_is_told_with_its_dialogue_or_as_one_line() -> None:
     assert TASK.readable(row, {"answer": "Klosen"}) == {**row, "answer": "Klosen"}
     assert TASK.lines(row, {"answer": "one\ntwo"}) == "one two"
     assert TASK.text_of_row(turns("Who ?", "Klosen")) == "user: Who ?\nassistant: Klosen"
+
+
+def decoder_of(tokenizer: Any) -> Any:
+    return frame_of(tokenizer, max_length=99, kind="decoder")
+
+
+def test_an_answer_is_learned_whole_where_the_prompt_is_no_part_of_it() -> None:
+    """As of templates that begin the next answer with its thoughts."""
+    thinking = TEMPLATE.replace("<assistant>{% endif %}", "<assistant><think>{% endif %}")
+    row = turns("Who ?", "Klosen met Feis", "Where ?", "in Brunburg")
+    (feature,) = task_of("dialogue", template=thinking).encode([row], decoder_frame())
+    assert learned(feature) == [*ids_of("in Brunburg"), END]
+    assert feature.extra["prompt"] == ids_of("<user>Who ?<assistant>Klosen met Feis<user>Where ?<assistant><think>")
+
+
+def test_what_ends_a_turn_is_learned_once_and_ends_what_is_written() -> None:
+    own = AutoTokenizer.from_pretrained(CAUSAL_FILES)
+    own.chat_template = TEMPLATE.replace("{{ m.content }}", "{{ m.content }}[MASK]\n")
+    row = turns("Who ?", "Klosen", "Where ?", "a b")
+    (feature,) = TASK.encode([row], decoder_of(own))
+    assert learned(feature) == [*ids_of("Klosen"), own.mask_token_id, *ids_of("a b"), own.mask_token_id]
+    assert END not in feature.input_ids
+
+    class Model:
+        generation_config = type("Config", (), {"eos_token_id": 3})()
+
+    assert TASK._stops(Model(), decoder_of(own)) == {"eos_token_id": sorted({3, own.mask_token_id})}
+
+
+@pytest.mark.parametrize("template", ["{{ raise_exception('no system role') }}", "{% for %}"])
+def test_a_template_that_does_not_take_the_turns_is_one_message(template: str) -> None:
+    with pytest.raises(UserError, match=r"task\.template: the template does not take the turns user"):
+        task_of("dialogue", template=template).encode([turns("Who ?", "Klosen")], decoder_frame())
+
+
+def test_a_template_that_hides_the_answer_is_one_message() -> None:
+    hiding = "{% for m in messages if m.role == 'user' %}{{ m.content }} {% endfor %}"
+    with pytest.raises(UserError, match="does not show the answer 'Klosen'"):
+        task_of("dialogue", template=hiding).encode([turns("Who ?", "Klosen")], decoder_frame())
+
+
+def test_the_assistant_is_known_in_capitals_and_when_it_speaks_first() -> None:
+    said = messages_of("Assistant: How can I help ?\nUser: Who met Feis ?\nAssistant: Klosen .", {}, "f:1")
+    assert [message["role"] for message in said] == ["assistant", "user", "assistant"]
+    said = messages_of([{"role": "AI", "content": "a"}, {"role": "Human", "content": "b"}], {}, "f:1")
+    assert [message["role"] for message in said] == ["assistant", "user"]
+
+
+def test_dialogues_in_a_text_file_are_parted_by_empty_lines(tmp_path: Path) -> None:
+    text = "Ann: Who met Feis ?\nBob: Klosen .\n\n\nAnn: Where ?\nBob: In\n  Brunburg .\n"
+    examples = read_files(TASK, tmp_path, {"train.txt": text})
+    assert examples.splits["train"] == [turns("Who met Feis ?", "Klosen ."), turns("Where ?", "In Brunburg .")]
+    cell = json.dumps([{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}])
+    (tmp_path / "one").mkdir()
+    examples = read_files(TASK, tmp_path / "one", {"train.jsonl": json.dumps({"messages": json.loads(cell)}) + "\n"})
+    assert examples.splits["train"] == [turns("a", "b")]
+    (tmp_path / "csv").mkdir()
+    quoted = cell.replace('"', '""')
+    examples = read_files(TASK, tmp_path / "csv", {"train.csv": f'messages,n\n"{quoted}",1\n'})
+    assert examples.splits["train"] == [turns("a", "b")]

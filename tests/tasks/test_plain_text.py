@@ -86,7 +86,7 @@ SPECIAL = st.lists(st.integers(1, 3), max_size=2)
 def test_chunks_cover_all_sub_words_exactly_once(count: int, size: int, before: list[int], after: list[int]) -> None:
     """But for one alone at the end, which nothing could be predicted from."""
     ids = np.arange(10, 10 + count)
-    chunks = list(Chunks(ids, size, before, after))
+    chunks = list(Chunks(ids, size, before, after, [11]))
     bodies = [chunk.input_ids[len(before) : len(chunk) - len(after)] for chunk in chunks]
     covered = [number for body in bodies for number in body]
     assert covered == ids[: count - (count % size == 1)].tolist()
@@ -95,11 +95,12 @@ def test_chunks_cover_all_sub_words_exactly_once(count: int, size: int, before: 
     for index, (chunk, body) in enumerate(zip(chunks, bodies, strict=True)):
         assert chunk.row == index
         assert chunk.input_ids == [*before, *body, *after]
-        assert chunk.extra["body"] == (len(before), len(body))
+        words = [int(each != 11) for each in body]
+        assert chunk.extra["text"] == [*[0] * len(before), *words, *[0] * len(after)]
 
 
 def test_chunks_end_where_they_end() -> None:
-    chunks = Chunks(np.arange(10), 4, [], [])
+    chunks = Chunks(np.arange(10), 4, [], [], [])
     assert len(chunks) == 3
     assert chunks[-1].input_ids == chunks[2].input_ids == [8, 9]
     for index in (3, -4):
@@ -141,7 +142,7 @@ def test_a_running_text_keeps_its_line_breaks(make: Callable[..., Any]) -> None:
     frame = frame_of(PreTrainedTokenizerFast(tokenizer_object=made), max_length=500, kind="decoder")
     (feature,) = make("causal_lm", document="file").encode(rows_of("def f():", "    return 1"), frame)
     assert frame.tokenizer.decode(feature.input_ids) == "def f():\n    return 1\n"
-    with pytest.raises(UserError, match=r"task\.document: the tokenizer has no end token"):
+    with pytest.raises(UserError, match="tokenizer has neither an end token nor a separator"):
         make("causal_lm").encode(rows_of("def f():"), frame)
 
 
@@ -223,10 +224,9 @@ def test_exactly_as_many_sub_words_are_hidden_as_the_weight_says(
     losses, weights = task.loss(torch.zeros(*batch["labels"].shape, len(ENCODER)), batch, smooth=training)
     assert hidden.sum(1).tolist() == weights.tolist() == [task.weight(feature) for feature in features]
     for index, feature in enumerate(features):
-        start, length = feature.extra["body"]
-        assert task.weight(feature) == max(1, round(fraction * length))
-        outside = [*range(start), *range(start + length, hidden.size(1))]
-        assert not hidden[index, outside].any()
+        words = [i for i, each in enumerate(feature.input_ids) if each not in (2, 3)]
+        assert task.weight(feature) == (max(1, round(fraction * len(words))) if words else 0)
+        assert set(hidden[index].nonzero()[:, 0].tolist()) <= set(words)  # of special tokens nothing is to be learned
         # What is hidden is to be predicted as it was, and the rest is shown as it was.
         whole = torch.tensor(feature.input_ids)
         here, labels = hidden[index, : len(feature)], batch["labels"][index, : len(feature)]
@@ -474,3 +474,30 @@ def test_texts_from_every_file_become_parts(make: Callable[..., Any], tmp_path: 
     examples = read_files(make("masked_lm"), tmp_path, files)
     train, validation = (list(make("masked_lm").encode(rows, masked())) for rows in examples.splits.values())
     assert [feature.input_ids for feature in train] == [feature.input_ids for feature in validation]
+
+
+@pytest.mark.parametrize("document", ["line", "file"])
+def test_empty_texts_leave_no_trace(make: Callable[..., Any], tmp_path: Path, document: str) -> None:
+    """As of the hub's wikitext, a third of whose rows are empty."""
+    task = make("causal_lm", document=document)
+    rows = "".join(f'{{"text": "{text}"}}\n' for text in ("a b", "", " ", "c"))
+    examples = read_files(task, tmp_path, {"train.jsonl": rows})
+    found = [each for feature in task.encode(examples.splits["train"], causal()) for each in feature.input_ids]
+    end = [] if document == "file" else [ENCODER.sep_token_id]
+    assert found == [*ids_of("a b"), *end, *ids_of("c"), *end]
+
+
+def test_what_a_tokenizer_puts_first_begins_every_part(make: Callable[..., Any]) -> None:
+    from tokenizers.processors import TemplateProcessing
+
+    first = AutoTokenizer.from_pretrained(tiny_files().parent / "tiny_causal_files")
+    first.backend_tokenizer.post_processor = TemplateProcessing(
+        "[CLS] $A", "[CLS] $A $B", [("[CLS]", first.cls_token_id)]
+    )
+    frame = frame_of(first, max_length=8, kind="decoder")
+    task = make("causal_lm")
+    features = list(task.encode(rows_of("a b c d e f g h i j"), frame))
+    assert {feature.input_ids[0] for feature in features} == {first.cls_token_id}
+    assert all(len(feature) <= 8 for feature in features)
+    (prompt,) = task.encode([task.row_from_object({"text": "a b"}, "x")], frame)
+    assert prompt.input_ids == [first.cls_token_id, *ids_of("a b")]

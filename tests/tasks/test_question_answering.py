@@ -430,12 +430,13 @@ def test_the_loss_is_that_of_transformers() -> None:
     assert float(losses.mean()) == pytest.approx(float(theirs.loss), abs=1e-5)
 
 
-def test_a_batch_says_where_an_answer_may_be() -> None:
-    features = encode([row("Feis"), row("Klosen", "Klosen .")])
-    batch = task().collate(features, frame_of(TOKENIZER))
-    assert batch["context"].shape == batch["input_ids"].shape
-    assert batch["context"][1].tolist()[-1] == 0
-    for index, feature in enumerate(features):
-        expected = [int(span is not None) for span in feature.extra["spans"]]
-        assert batch["context"][index, : len(feature)].tolist() == expected
-        assert batch["context"][index, feature.extra["start"]] == 1
+def test_a_tokenizer_without_a_first_token_has_no_answer_at_its_first() -> None:
+    bare = AutoTokenizer.from_pretrained(tiny_files().parent / "tiny_causal_files")
+    (feature,) = task().encode([row(None)], frame_of(bare, max_length=64))
+    assert (feature.extra["none"], feature.extra["start"], feature.extra["end"]) == (0, 0, 0)
+
+
+def test_evaluation_alone_says_nothing_of_training_questions(tmp_path: Path) -> None:
+    content = json.dumps({"question": "q", "context": "Klosen .", "answers": [{"text": "Klosen", "answer_start": 0}]})
+    told = [read_files(task(), tmp_path, {f"{split}.jsonl": content + "\n"}).notes for split in ("train", "test")]
+    assert [any("every training question" in note for note in notes) for notes in told] == [True, False]

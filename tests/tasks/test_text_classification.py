@@ -1,6 +1,7 @@
 """Texts with classes and numbers: reading every layout, label order, weights, losses and scores."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -217,3 +218,64 @@ def test_the_threshold_decides(tokenizer: Any) -> None:
     raw = SEVERAL.predict(None, torch.tensor([[0.1, -0.1]]), {}, frame)
     assert SEVERAL.decode([{}], [], raw, frame)[0]["label"] == ["x"]
     assert task_of("multi_label_classification", threshold=0.4).decode([{}], [], raw, frame)[0]["label"] == ["x", "y"]
+
+
+SEVERAL = task_of("multi_label_classification")
+
+
+def test_a_label_for_each_class_names_those_that_are_1(tmp_path: Path) -> None:
+    text = '{"text": "a", "labels": [0, 1, 1]}\n{"text": "b", "labels": [0.0, 0.0, 0.0]}\n'
+    examples = read_files(SEVERAL, tmp_path, {"train.jsonl": text}, label_names=["x", "y", "z"])
+    assert [row["label"] for row in rows(examples)] == [["y", "z"], []]
+    with pytest.raises(UserError, match=r"train\.jsonl:1: the label is 0 or 1 for each of 3 classes"):
+        read_files(SEVERAL, tmp_path, {"train.jsonl": text})
+
+
+def test_one_class_alone_can_be_learned_where_a_text_may_have_none(tmp_path: Path) -> None:
+    text = '{"text": "a", "labels": ["x"]}\n{"text": "b", "labels": []}\n'
+    assert read_files(SEVERAL, tmp_path, {"train.jsonl": text}).labels == ["x"]
+
+
+def test_a_class_that_the_names_lack_is_one_message_with_its_place(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"train\.tsv:2: there is no class 'badd' in data\.label_names"):
+        read_files(SINGLE, tmp_path, {"train.tsv": "a\tgood\nb\tbadd\n"}, label_names=["good", "bad"])
+
+
+def test_the_first_row_of_an_unseen_label_is_named(tmp_path: Path) -> None:
+    files = {"train.tsv": "a\tx\nb\ty\n", "validation.tsv": "e\tx\nc\tz\nd\tz\n"}
+    (note,) = [note for note in read_files(SINGLE, tmp_path, files).notes if "no model can learn" in note]
+    assert note.endswith("validation.tsv:2")
+
+
+def test_numerals_are_in_one_order_whatever_they_look_like(tmp_path: Path) -> None:
+    text = "a\t2\nb\t01\nc\t1\nd\t02\ne\t10.0\n"
+    assert read_files(SINGLE, tmp_path, {"train.tsv": text}).labels == ["01", "1", "02", "2", "10"]
+
+
+def test_truth_values_are_classes_by_their_name_or_number(tmp_path: Path) -> None:
+    text = '{"text": "a", "label": true}\n{"text": "b", "label": false}\n'
+    assert read_files(SINGLE, tmp_path, {"train.jsonl": text}).labels == ["False", "True"]
+    named = read_files(SINGLE, tmp_path, {"train.jsonl": text}, label_names=["no", "yes"])
+    assert [row["label"] for row in rows(named)] == ["yes", "no"]
+    with pytest.raises(UserError, match=r"train\.jsonl:1: the label is missing"):
+        read_files(SINGLE, tmp_path, {"train.jsonl": '{"text": "a", "label": NaN}\n'})
+
+
+def test_pairs_in_some_rows_or_splits_alone_are_one_message(tmp_path: Path) -> None:
+    files = {"train.csv": "text,text_pair,label\na,b,x\nc,d,y\n", "validation.csv": "text,label\na,x\n"}
+    with pytest.raises(UserError, match=r"validation\.csv: there is no text_pair here, but in another split"):
+        read_files(SINGLE, tmp_path, files)
+    mixed = [{"text": "a", "text_pair": "b", "label": "x"}, {"text": "a", "label": "x"}]
+    for some in (mixed, mixed[::-1]):
+        with pytest.raises(UserError, match="1 of 2 rows have a text_pair"):
+            SINGLE.encode(some, frame_of(AutoTokenizer.from_pretrained(tiny_files()), ["x", "y"]))
+
+
+def test_numbers_are_scored_as_they_are_and_told_shortly() -> None:
+    task = task_of("text_regression")
+    gold = [{"text": "a", "label": value} for value in (1e-5, 2e-5, 3e-5)]
+    guesses = task.decode(gold, [], [1.1e-5, 2e-5, 2.9e-5], frame_of(None))
+    assert task.score(gold, guesses, 0.0).metrics["pearson"] > 0.99
+    assert task.readable(gold[0], {"label": 0.123456789})["label"] == 0.12346
+    lost = task.score(gold, [{"label": float("nan")}] * 3, 0.0)
+    assert all(math.isnan(value) for value in lost.metrics.values())

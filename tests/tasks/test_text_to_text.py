@@ -444,3 +444,92 @@ def test_rouge_is_the_mean_over_rows_and_tells_precision_and_recall() -> None:
     assert scores.tables[0].rows == [["rouge1", 1.0, 0.75, round((2 / 3 + 1) / 2, 4)]]
     assert "without a stemmer" in scores.tables[0].note
     assert rouge([], [], ("rougeL",), stemmer=True).metrics == {"rougeL": 0}
+
+
+# --- other encoder-decoders ---------------------------------------------------------------------------------------
+
+SMALL = {
+    "vocab_size": 60, "d_model": 16, "encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 2,
+    "decoder_attention_heads": 2, "encoder_ffn_dim": 16, "decoder_ffn_dim": 16, "max_position_embeddings": 40,
+    "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 3, "decoder_start_token_id": 3,
+}  # fmt: skip
+MORE: dict[str, dict[str, Any]] = {
+    **dict.fromkeys(("bart", "mbart", "m2m_100", "blenderbot", "pegasus"), SMALL),
+    "marian": {**SMALL, "decoder_vocab_size": 60},
+    "led": {
+        **SMALL,
+        "max_encoder_position_embeddings": 40,
+        "max_decoder_position_embeddings": 40,
+        "attention_window": 8,
+    },
+}
+
+
+@pytest.mark.parametrize("name", MORE)
+def test_what_is_written_is_shifted_as_the_architecture_does_itself(name: str) -> None:
+    from finesweep.tasks.tensors import written_logits
+
+    torch.manual_seed(0)
+    model = AutoModelForSeq2SeqLM.from_config(AutoConfig.for_model(name, **MORE[name])).eval()
+    source = torch.randint(5, 60, (2, 7))
+    target = torch.tensor([[5, 6, 7, 3], [8, 3, IGNORED, IGNORED]])
+    batch = {"input_ids": source, "attention_mask": torch.ones_like(source)}
+    with torch.inference_mode():
+        ours, theirs = written_logits(model, batch, target), model(**batch, labels=target).logits
+        unlabelled = written_logits(model, batch, torch.full((2, 1), IGNORED))
+    assert torch.allclose(ours, theirs, atol=1e-5)
+    assert torch.isfinite(unlabelled).all()
+
+
+def test_a_target_keeps_the_language_that_a_tokenizer_puts_behind_its_end() -> None:
+    from tokenizers.processors import TemplateProcessing
+
+    from finesweep.tasks.tensors import targets_of
+
+    behind = AutoTokenizer.from_pretrained(FILES)
+    language = behind.mask_token_id
+    specials = [("[SEP]", END), ("[MASK]", language)]
+    behind.backend_tokenizer.post_processor = TemplateProcessing("$A [SEP] [MASK]", "$A $B [SEP] [MASK]", specials)
+    for limit, cut in ((20, 0), (6, len(ids_of("Klosen met Feis .")) - 4)):
+        ((ids, lost),) = targets_of(["Klosen met Feis ."], frame_of(behind), limit)
+        assert ids == [*ids_of("Klosen met Feis .")[: limit - 2], END, language]
+        assert lost == max(0, cut)
+
+
+@pytest.mark.parametrize("key", ["source_language", "target_language"])
+def test_a_language_that_the_tokenizer_lacks_is_one_message(key: str) -> None:
+    task = task_of("translation", **{key: "de"})
+    with pytest.raises(UserError, match=rf"task\.{key}: the model's tokenizer knows no languages"):
+        task.encode(ROWS, frame())
+    knows = AutoTokenizer.from_pretrained(FILES)
+    knows.src_lang = knows.tgt_lang = None
+    knows.add_special_tokens({"additional_special_tokens": ["de_DE", "en_XX"]})
+    with pytest.raises(UserError, match=rf"task\.{key}: the model's tokenizer knows no language 'de'.*de_DE"):
+        task.encode(ROWS, frame_of(knows, kind="encoder-decoder"))
+
+
+def test_a_tokenizer_of_bleu_that_is_not_installed_is_told_before_anything_loads(composed: Any) -> None:
+    from finesweep.config.errors import ConfigError
+
+    with pytest.raises(ConfigError, match=r"task\.tokenize: ja-mecab needs a package: pip install 'sacrebleu\[ja\]'"):
+        composed("data=demo_translation", "task.tokenize=ja-mecab")
+
+
+def test_tokenized_references_are_told_of() -> None:
+    for end, told in ((" .", True), (".", False)):
+        rows = [{"source": "a", "target": f"The dog slept{end}"}] * 3
+        note = TRANSLATION.score(rows, [{"prediction": f"The dog slept{end}"}] * 3, 0.0).tables[0].note
+        assert ("references are tokenized" in note) == told
+
+
+def test_a_tokenizer_without_a_fast_version_will_do() -> None:
+    from transformers import ByT5Tokenizer
+
+    tokenizer = ByT5Tokenizer()
+    assert not tokenizer.is_fast
+    features = TRANSLATION.encode(ROWS, frame_of(tokenizer, max_length=12, kind="encoder-decoder"))
+    assert [tokenizer.decode(each.extra["target"], skip_special_tokens=True) for each in features] == [
+        row["target"] for row in ROWS
+    ]
+    assert {len(each) for each in features} == {12}
+    assert {each.extra["target"][-1] for each in features} == {tokenizer.eos_token_id}

@@ -80,3 +80,8 @@ def test_a_row_of_tokens_is_read_as_joined_by_blanks() -> None:
 def test_an_empty_text_has_no_entities_and_no_lines(row: Row) -> None:
     assert task().readable(row, {"tags": [], "scores": []})["entities"] == []
     assert task().lines(row, {"tags": [], "scores": []}) == ""
+
+
+@pytest.mark.parametrize("text", ["हिन्दी में", "cafe\u0301 noir", "كِتَاب جَدِيد"])
+def test_marks_that_are_characters_of_their_own_belong_to_their_word(text: str) -> None:
+    assert task_of("token_classification").row_from_text(text, "x")["tokens"] == text.split()

@@ -35,6 +35,22 @@ def test_rows_repeats_contradictions_and_overlap_are_counted(told: str) -> None:
     assert cells(told, "validation") == ["validation", "2", "0", "0", "1"]
 
 
+def test_rows_in_two_splits_are_told_of_each_pair(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, text in (("train", "a\tx\nb\ty\n"), ("dev", "c\tx\nd\ty\n"), ("test", "a\tx\nc\tx\nD\ty\n")):
+        (tmp_path / f"{name}.tsv").write_text(text)
+    files = [
+        f"data.{split}={name}.tsv" for split, name in (("train", "train"), ("validation", "dev"), ("test", "test"))
+    ]
+    assert main(["data", "data=files", *files, "task=text_classification", "data.name=mine"]) == 0
+    out = capsys.readouterr().out
+    assert "rows also in train | rows also in validation" in out
+    assert cells(out, "test") == ["test", "3", "0", "0", "1", "2"]
+    assert cells(out, "validation")[-2:] == ["0", ""]
+
+
 def test_lengths_and_what_max_length_cuts(told: str) -> None:
     lengths = told[told.index("### Lengths") :]
     assert cells(lengths, "train") == ["train", "1", "2", "2.0000", "2", "3", "0", "0.0000"]

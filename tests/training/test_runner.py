@@ -131,7 +131,7 @@ def test_early_stopping_stops(run: Run) -> None:
 
 def test_small_gains_add_up_before_patience_ends(run: Run) -> None:
     shared = ["optimizer=sgd", "optimizer.lr=1e-3", "scheduler=constant", "trainer.max_epochs=5", "model.dropout=0"]
-    shared += ["objective.metric=loss", "objective.direction=minimize"]
+    shared += ["objective.metric=loss", "objective.direction=minimize", "model.pretrained=false"]
     losses = curve(run(*shared), "val/loss")[1:]
     gains = [before - after for before, after in pairwise(losses)]
     assert 0 < max(gains) < 1.3 * min(gains)
@@ -288,3 +288,8 @@ def test_an_error_on_several_devices_is_still_one_message(run: Run, tmp_path: Pa
     with pytest.raises(TrainingError, match="not a number"):
         run("trainer.devices=2", "optimizer.lr=1e38", "scheduler=constant", "trainer.accelerator=cpu")
     assert RunRecord.read(tmp_path / "run1").status == "failed"
+
+
+def test_the_epoch_is_right_where_max_steps_end_the_training(run: Run) -> None:
+    record = run("trainer.max_epochs=3", "trainer.max_steps=2")
+    assert (record.objective["epoch"], record.objective["step"]) == (1, 2)

@@ -170,6 +170,6 @@ def _fit(values: dict[str, Any], group: str, unsound: set[str]) -> Iterator[Prob
     try:
         for key, message in component.problems(values):
             yield Problem(key, message)
-    except (KeyError, TypeError, AttributeError):
+    except (KeyError, TypeError, AttributeError, ValueError):
         if not unsound:
             raise

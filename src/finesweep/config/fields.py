@@ -7,7 +7,7 @@ defaults live in YAML. The check of a configuration and the construction of the 
 from collections.abc import Iterator
 from typing import Annotated, Any, Protocol, TypeVar, cast, dataclass_transform
 
-from pydantic import ConfigDict, Field, GetCoreSchemaHandler
+from pydantic import BeforeValidator, ConfigDict, Field, GetCoreSchemaHandler
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 from pydantic_core import CoreSchema
 
@@ -20,6 +20,8 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 Probability = Annotated[float, Field(ge=0, lt=1)]
 PositiveInt = Annotated[int, Field(ge=1)]
 NonNegativeInt = Annotated[int, Field(ge=0)]
+#: The name of a label, which a command line or YAML may give as a number.
+Name = Annotated[str, BeforeValidator(lambda value: str(value) if type(value) is int else value)]
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True)

@@ -2,14 +2,16 @@
 
 import random
 from abc import ABC, abstractmethod
+from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from typing import Annotated, Any
 
+import numpy as np
 from pydantic import Field
 
 from finesweep.config.errors import UserError
-from finesweep.config.fields import NonNegativeInt, PositiveInt, component
+from finesweep.config.fields import Name, NonNegativeInt, PositiveInt, component
 from finesweep.data.table import Column, Table, Wanted
 
 SPLITS = ("train", "validation", "test")
@@ -35,7 +37,8 @@ class DataSource(ABC):
         eval_batch_size: rows in a batch of validation, test and prediction.
         max_length: sub-words in an input, special ones included.
         split_seed: draws the validation split and the limits, apart from ``seed``, so that replicates share them.
-        validation_fraction: of the training rows, where the source has no validation split.
+        validation_fraction: of the training rows, where the source has no validation split. Rows about the same context
+            stay together, and a running text is cut once, at its end.
         folds: parts that the training rows are cut into; the one with number ``fold`` is validation. Null: no folds.
         limit: rows to use of each split, a seeded sample that grows with the limit.
         label_names: names of labels that the data gives as numbers.
@@ -68,13 +71,15 @@ class DataSource(ABC):
     source_column: Column
     target_column: Column
     messages_column: Column
-    label_names: list[str]
-    label_map: dict[str, str]
+    label_names: list[Name]
+    label_map: dict[Name, Name]
     num_workers: NonNegativeInt
 
     def problems(self, cfg: dict[str, Any]) -> Iterator[tuple[str, str]]:
         if self.task != cfg["task"]["name"]:
             yield "task", f"is {cfg['task']['name']}, but data={self.name} is for {self.task}"
+        if self.folds is None and self.fold:
+            yield "data.fold", f"is {self.fold}, and data.folds says nothing of folds: set data.folds"
         if self.folds is not None and self.fold >= self.folds:
             yield "data.fold", f"is {self.fold}; of {self.folds} folds the last is {self.folds - 1}"
         known = cfg["task"].get("columns", {})
@@ -111,10 +116,10 @@ class DataSource(ABC):
             train = tables["train"] if "train" in tables else self._found(("train",), wanted).get("train")
             if train is None:
                 raise UserError("there is no validation data, and no training data to hold any out of", where="data")
-            tables |= self._split_off(train, instead="validation" in tables)
+            tables |= self._split_off(train, running=wanted.running, instead="validation" in tables)
         limits = {"train": self.limit.train, "validation": self.limit.validation, "test": self.limit.test}
         return {
-            split: _sample(tables[split], limits[split], self.split_seed)
+            split: _sample(tables[split], limits[split], self.split_seed, running=wanted.running)
             for split in splits
             if split in tables and limits[split] != 0
         }
@@ -123,31 +128,68 @@ class DataSource(ABC):
         chosen = self.columns_set()
         return {split: table.find(wanted, chosen) for split, table in self.tables(splits, wanted).items()}
 
-    def _split_off(self, train: Table, *, instead: bool) -> dict[str, Table]:
+    def _split_off(self, train: Table, *, running: bool, instead: bool) -> dict[str, Table]:
         count = len(train.rows)
-        if count < max(2, self.folds or 0):
-            few = "one row" if count == 1 else f"{count} rows"
-            into = f"{self.folds} folds" if self.folds else "training and validation"
-            raise UserError(f"{few} cannot be split into {into}", where=train.path)
-        order = list(range(count))
-        random.Random(f"finesweep-validation-{self.split_seed}").shuffle(order)
+        held = self._tail(count) if running else self._drawn(train)
+        number = int(held.sum())
         if self.folds is not None:
-            if "label" in train.found:  # each fold gets its share of every class
-                labels = [str(cells["label"]) for _, cells in train.records()]
-                order.sort(key=labels.__getitem__)
-            held = set(order[self.fold :: self.folds])
-            note = f"fold {self.fold} of {self.folds}: {len(held)} of {count} training rows are validation"
+            note = f"fold {self.fold} of {self.folds}: {number} of {count} training rows are validation"
             note += ", not the validation split that the data has" if instead else ""
         else:
-            held = set(order[: min(max(1, round(count * self.validation_fraction)), count - 1)])
-            note = f"no validation data given: {len(held)} of {count} training rows held out (data.split_seed)"
-        kept = [row for row in range(count) if row not in held]
-        return {"train": train.take(kept, note), "validation": train.take(sorted(held))}
+            note = f"no validation data given: {number} of {count} training rows held out (data.split_seed)"
+        return {"train": train.take(_numbers(~held), note), "validation": train.take(_numbers(held))}
+
+    def _drawn(self, train: Table) -> np.ndarray:
+        """Which rows are validation (rows,): drawn by ``split_seed``, and all rows about one context together."""
+        unit, what = np.arange(len(train.rows)), "row"
+        if "context" in train.found:
+            contexts: dict[Any, int] = {}
+            unit = np.array([contexts.setdefault(str(c["context"]), len(contexts)) for _, c in train.records()])
+            what = "context"
+        count = len(np.unique(unit))
+        if count < max(2, self.folds or 0):
+            few = f"one {what}" if count == 1 else f"{count} {what}s"
+            into = f"{self.folds} folds" if self.folds else "training and validation"
+            raise UserError(f"{few} cannot be split into {into}", where=train.path)
+        order: Any = array("q", range(count))
+        random.Random(f"finesweep-validation-{self.split_seed}").shuffle(order)
+        if self.folds is not None:
+            if "label" in train.found and what == "row":  # each fold gets its share of every class
+                labels = [str(cells["label"]) for _, cells in train.records()]
+                order = sorted(order, key=labels.__getitem__)
+            chosen = order[self.fold :: self.folds]
+        else:
+            chosen = order[: self._held_of(count)]
+        held = np.zeros(count, dtype=bool)
+        held[np.asarray(chosen)] = True
+        return held[unit]
+
+    def _tail(self, count: int) -> np.ndarray:
+        """Of a running text one stretch, that there are no holes in the rest: its end, or the fold's."""
+        if count < max(2, self.folds or 0):
+            raise UserError(f"{count} lines cannot be split", where="data")
+        held = np.zeros(count, dtype=bool)
+        if self.folds is not None:
+            held[count * self.fold // self.folds : count * (self.fold + 1) // self.folds] = True
+        else:
+            held[-self._held_of(count) :] = True
+        return held
+
+    def _held_of(self, count: int) -> int:
+        return min(max(1, round(count * self.validation_fraction)), count - 1)
 
 
-def _sample(table: Table, limit: int | None, seed: int) -> Table:
-    if limit is None or limit >= len(table.rows):
+def _sample(table: Table, limit: int | None, seed: int, *, running: bool) -> Table:
+    count = len(table.rows)
+    if limit is None or limit >= count:
         return table
-    order = list(range(len(table.rows)))
+    if running:
+        return table.take(range(limit))
+    order = array("q", range(count))
     random.Random(f"finesweep-limit-{seed}").shuffle(order)
-    return table.take(sorted(order[:limit]))
+    return table.take(array("q", sorted(order[:limit])))
+
+
+def _numbers(chosen: np.ndarray) -> Sequence[int]:
+    """The numbers of the chosen rows, at eight bytes each: there may be very many."""
+    return array("q", np.flatnonzero(chosen).astype(np.int64).tobytes())

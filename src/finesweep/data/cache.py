@@ -1,6 +1,7 @@
 """Text as sub-words on disk: tokenised once, then read through memory, however long it is."""
 
 import hashlib
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ def tokenised(
     path = folder / f"{digest}.{kind.name}"
     if not path.is_file():
         folder.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(f".{id(key)}.tmp")
+        temporary = path.with_suffix(f".{os.getpid()}.tmp")
         try:
             with temporary.open("wb") as stream:
                 for block in texts:

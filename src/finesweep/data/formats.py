@@ -17,7 +17,7 @@ from finesweep.data.column_files import read_columns
 from finesweep.data.json_files import read_json
 from finesweep.data.separated_files import read_separated
 from finesweep.data.table import Reading, Table
-from finesweep.data.text_files import is_semeval, read_lines, read_semeval, split_lines
+from finesweep.data.text_files import is_semeval, read_lines, read_semeval, split_blocks, split_lines
 
 #: Bytes of a file by which its format is told; a first line should fit.
 _HEAD = 2**16
@@ -110,11 +110,13 @@ def _read_text(text: str, suffix: str, path: str, how: Reading) -> Table:
         raise UserError("the file is empty", where=path, remedy="give a file with at least one row")
     kind = _kind(text, suffix, how) if how.format == "auto" else how.format
     if kind == "json":
-        return read_json(text, path)
+        return read_json(text, path, of_words=how.plain == "columns")
     if kind == "columns":
         return read_columns(text, path, how)
     if kind == "text":
         return split_lines(text, path, how)
+    if kind == "blocks":
+        return split_blocks(text, path)
     if kind == "semeval":
         return read_semeval(text, path)
     return read_separated(text, path, how, "," if kind == "csv" else "\t")
@@ -139,9 +141,9 @@ def _decode(raw: bytes, path: str, encoding: str) -> str:
 
 def _kind(text: str, suffix: str, how: Reading) -> str:
     """The format by ending and content. A .tsv or .csv whose rows stand in blocks is a column file."""
-    first = text.lstrip().split("\n", 1)[0].split(",")
+    first = [cell.strip().casefold() for cell in text.lstrip().split("\n", 1)[0].split(",")]
     # In a CSV an empty line may stand inside a quoted cell: a text of several paragraphs.
-    if suffix == ".csv" and len(first) > 1 and ('"' in text or how.expected & {cell.strip() for cell in first}):
+    if suffix == ".csv" and len(first) > 1 and ('"' in text or how.expected & set(first)):
         return "csv"
     if suffix in (".csv", ".tsv"):
         blocks = how.plain == "columns" and re.search(r"\n[ \t]*\n[ \t]*\S", text)

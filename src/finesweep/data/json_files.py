@@ -8,8 +8,12 @@ from finesweep.config.errors import UserError
 from finesweep.data.table import Table
 
 
-def read_json(text: str, path: str) -> Table:
-    """JSON lines, a JSON list of objects, ``{"data": [objects]}``, an object of equally long columns, or one row."""
+def read_json(text: str, path: str, *, of_words: bool = True) -> Table:
+    """JSON lines, a JSON list of objects, ``{"data": [objects]}``, an object of equally long columns, or one row.
+
+    Args:
+        of_words: whether the cell of one row may be a list of words, so that a list of texts is no column.
+    """
     try:
         content = json.loads(text)
     except json.JSONDecodeError as error:
@@ -19,7 +23,7 @@ def read_json(text: str, path: str) -> Table:
             raise UserError(f"the file is no JSON: {error.msg}", where=f"{path}:{error.lineno}") from error
         return _from_objects(_json_lines(lines, path), path)
     if isinstance(content, dict):
-        rows = _rows_of_object(content, path)
+        rows = _rows_of_object(content, path, of_words)
         if rows is None:
             return _from_objects([(text.count("\n", 0, text.index("{")) + 1, content)], path)
         content = rows
@@ -44,7 +48,7 @@ def _json_lines(lines: list[tuple[int, str]], path: str) -> Iterator[tuple[int, 
             raise UserError(f"the line is no JSON: {error.msg}", where=f"{path}:{number}") from error
 
 
-def _rows_of_object(content: dict[str, Any], path: str) -> list[Any] | None:
+def _rows_of_object(content: dict[str, Any], path: str, of_words: bool) -> list[Any] | None:
     """The rows under ``data``, or of columns whose entries are lists; None where the object itself is a row."""
     data = content.get("data")
     if isinstance(data, list) and all(isinstance(row, dict) for row in data):
@@ -52,7 +56,10 @@ def _rows_of_object(content: dict[str, Any], path: str) -> list[Any] | None:
             return list(_squad_rows(data, path))
         return data
     columns = list(content.values())
-    if not columns or not all(isinstance(c, list) and c and isinstance(c[0], list | dict) for c in columns):
+    if not columns or not all(isinstance(column, list) and column for column in columns):
+        return None
+    alone = len(columns) == 1 and isinstance(columns[0][0], dict)  # the turns of one dialogue
+    if alone or (of_words and not all(isinstance(column[0], list | dict) for column in columns)):
         return None
     lengths = {name: len(column) for name, column in content.items()}
     if len(set(lengths.values())) > 1:

@@ -61,6 +61,7 @@ class FileSource(DataSource):
             comment=self.comment,
             plain=wanted.plain,
             parted=len(wanted.columns.keys() - wanted.optional) > 1,
+            blank=wanted.running,
         )
         return read(paths[0], reading) if len(paths) == 1 else read_side_by_side(paths, reading)
 
@@ -123,8 +124,8 @@ def _from_hub(rows: Any, path: str) -> Table:
 
 
 def _label_names(labels: Iterable[int] | None, names: Sequence[str]) -> list[Any]:
-    # A split without labels has -1 in their place, which is no index from the end; the task will say so.
-    return [label if label is None or label < 0 else names[label] for label in labels or ()]
+    # A split without labels has -1 in their place, which is no index from the end; the task says that they are missing.
+    return [None if label is None or label < 0 else names[label] for label in labels or ()]
 
 
 @component

@@ -10,8 +10,9 @@ from finesweep.config.errors import UserError
 
 Format = Literal["auto", "columns", "json", "csv", "tsv", "parquet", "text", "semeval"]
 Column = int | str
-#: What a text file is whose ending and content say nothing: tokens with their columns, or a text on each line.
-Plain = Literal["columns", "text"]
+#: What a text file is whose ending and content say nothing: tokens with their columns, a text on each line, or texts
+#: of several lines that empty ones part.
+Plain = Literal["columns", "text", "blocks"]
 
 
 @dataclass(frozen=True)
@@ -23,11 +24,13 @@ class Wanted:
             files whose columns have no names.
         optional: those that need not be there.
         plain: what a text file is by default.
+        running: whether the rows are the lines of one running text, blank ones among them, and stay in their order.
     """
 
     columns: Mapping[str, Sequence[Column]]
     optional: frozenset[str] = frozenset()
     plain: Plain = "columns"
+    running: bool = False
 
     @property
     def names(self) -> frozenset[str]:
@@ -147,8 +150,9 @@ class Table:
             if isinstance(choice, int) and -len(self.columns) <= choice < len(self.columns):
                 return (choice % len(self.columns),), ()
             if isinstance(choice, str):
-                if choice in self.columns:
-                    return (self.columns.index(choice),), ()
+                found = self._called(choice)
+                if found is not None:
+                    return (found,), ()
                 several = _numbered(choice, self.columns) if choice.endswith("*") else ()
                 outer, *inner = choice.split(".")
                 if len(several) > 1:
@@ -156,6 +160,13 @@ class Table:
                 if inner and outer in self.columns:
                     return (self.columns.index(outer),), tuple(inner)
         return None
+
+    def _called(self, name: str) -> int | None:
+        """The column of that name, or of the one that differs from it in nothing but capitals."""
+        if name in self.columns:
+            return self.columns.index(name)
+        alike = [i for i, column in enumerate(self.columns) if str(column).casefold() == name.casefold()]
+        return alike[0] if len(alike) == 1 else None
 
     def records(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """Pairs (place, cells by the task's names), row by row; see :meth:`find`."""

@@ -60,6 +60,19 @@ def split_lines(text: str, path: str, how: Reading) -> Table:
     return Table(path, [0], [[line] for _, line in kept], [number for number, _ in kept], notes)
 
 
+def split_blocks(text: str, path: str) -> Table:
+    """A row for each run of lines that no empty line parts."""
+    blocks: list[tuple[int, list[str]]] = []
+    previous = ""
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.strip() and previous.strip():
+            blocks[-1][1].append(line)
+        elif line.strip():
+            blocks.append((number, [line]))
+        previous = line
+    return Table(path, [0], [["\n".join(lines)] for _, lines in blocks], [number for number, _ in blocks])
+
+
 def _blank_note(path: str, blank: int) -> list[str]:
     lines = "1 empty line" if blank == 1 else f"{blank} empty lines"
     return [f"{path}: {lines} passed over"] if blank else []

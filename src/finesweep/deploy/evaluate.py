@@ -25,7 +25,13 @@ class Evaluation:
     notes: list[str]
 
     def write_predictions(self, path: Path) -> None:
-        """One JSON line for each row, in the order of the source."""
+        """One JSON line for each row, in the order of the source.
+
+        Raises:
+            UserError: the task predicts nothing of rows, as a language model does not.
+        """
+        if not self.predictions:
+            raise UserError("the task has scores alone and no predictions of rows", where=f"--output {path}")
         write_atomically(path, prediction_lines(self.rows, self.predictions))
 
 

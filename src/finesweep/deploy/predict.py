@@ -2,11 +2,12 @@
 
 import contextlib
 import dataclasses
+import gzip
 import json
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 from finesweep.config.errors import UserError
 from finesweep.data.formats import read
@@ -41,7 +42,7 @@ def predict_stream(
     Raises:
         UserError: the run has no model, or the input cannot be read.
     """
-    if path is not None and path != "-" and not Path(path).is_file():
+    if path is not None and path != "-" and not Path(path).exists():
         raise UserError("there is no such file", where=path)
     if output is not None and path is not None and Path(output).resolve() == Path(path).resolve():
         raise UserError("is the input file, which it would overwrite", where=f"--output {output}")
@@ -85,19 +86,26 @@ def _rows(task: Task, path: str | None, input_format: str) -> Iterator[Row]:
         return
     with contextlib.ExitStack() as stack:
         lines: Iterable[str]
-        lines = stack.enter_context(Path(name).open(encoding="utf-8-sig")) if name else sys.stdin
+        lines = stack.enter_context(_lines_of(name)) if name else sys.stdin
         objects = input_format == "jsonl"
         try:
             for number, line in enumerate(lines, 1):
-                text = line.rstrip("\r\n")
+                text = line.rstrip("\r\n").removeprefix("\ufeff" if number == 1 else "")
                 if number == 1 and input_format == "auto":
                     objects = text.lstrip().startswith("{")
                 where = f"{name or 'standard input'}:{number}"
+                if not text.strip() and (objects or not task.of_words):  # of words there may be none
+                    continue
                 yield _from_object(task, text, where) if objects else task.row_from_text(text, where)
         except UnicodeDecodeError as error:
             raise UserError(
                 "the text is not UTF-8", where=name or "standard input", remedy="convert it first"
             ) from error
+
+
+def _lines_of(name: str) -> TextIO:
+    opened: Any = gzip.open if name.endswith(".gz") else open
+    return cast("TextIO", opened(name, "rt", encoding="utf-8-sig"))
 
 
 def _from_object(task: Task, line: str, where: str) -> Row:

@@ -13,7 +13,7 @@ from finesweep.config.errors import UserError
 from finesweep.config.instantiate import build
 from finesweep.data.batch_plan import evaluation_plan
 from finesweep.models.architectures import kind_of
-from finesweep.models.pretrained import PretrainedModel
+from finesweep.models.pretrained import EMBEDDED, PretrainedModel
 from finesweep.results.record import RunRecord
 from finesweep.strategies.base import Strategy
 from finesweep.tasks.base import Frame, Kind, Row, Task
@@ -100,6 +100,8 @@ class Predictor:
 
     def run(self, rows: Sequence[Row]) -> tuple[list[Row], float]:
         """Predictions, and the mean loss over what is labelled (0 where nothing is)."""
+        if not rows:
+            return [], 0.0
         task, model = self.task, self.model
         features = task.encode(rows, self.frame)
         raw: list[Any] = [None] * len(features)
@@ -137,11 +139,14 @@ class Predictor:
 
 def _adapted(folder: Path, values: dict[str, Any], task: Task, labels: list[str]) -> tuple[Any, Kind]:
     """The base of a run whose model is an adapter, with the adapter put on it."""
-    from peft import PeftModel  # takes seconds, and only adapters need it
+    from peft import PeftConfig, PeftModel  # takes seconds, and only adapters need it
 
     chosen = dict(values["model"])
     if (folder / "base").is_dir():
         chosen |= {"name_or_path": str(folder / "base"), "pretrained": True}
+    elif not chosen["name_or_path"].startswith(EMBEDDED):  # the very commit or folder that the adapter was trained on
+        trained_on = PeftConfig.from_pretrained(folder)
+        chosen |= {"name_or_path": trained_on.base_model_name_or_path, "revision": trained_on.revision}
     base: PretrainedModel = build(chosen, values["extension_packages"])
     strategy: Strategy = build(values["finetune_strategy"], values["extension_packages"])
     loaded = base.load(task, labels, values["data"]["max_length"], strategy.loading())

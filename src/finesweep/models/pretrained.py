@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from finesweep.tasks.base import Kind, Task
 
 #: ``embedded:tiny`` is the folder ``tiny_files`` beside this file.
-_EMBEDDED = "embedded:"
+EMBEDDED = "embedded:"
 #: Endings of the keys that hold a dropout in the configurations of transformers.
 _DROPOUTS = ("dropout", "dropout_prob", "dropout_rate", "pdrop")
 
@@ -61,14 +61,15 @@ class PretrainedModel:
     dtype: Literal["float32", "float64", "bfloat16", "float16"]
     learning_rate: Positive
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether others than this package get the same weights by its name."""
+        return self.pretrained and not self.name_or_path.startswith(EMBEDDED)
+
     def problems(self, cfg: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield from self._fit(cfg)
-        if self.name_or_path.startswith(_EMBEDDED):
-            folder = _folder(self.name_or_path)
-            if not folder.is_dir():
-                yield "model.name_or_path", f"there is no embedded model '{self.name_or_path.removeprefix(_EMBEDDED)}'"
-            elif self.pretrained and not (folder / "model.safetensors").is_file():
-                yield "model.pretrained", "the embedded model has no pretrained weights: use model.pretrained=false"
+        if self.name_or_path.startswith(EMBEDDED) and not _folder(self.name_or_path).is_dir():
+            yield "model.name_or_path", f"there is no embedded model '{self.name_or_path.removeprefix(EMBEDDED)}'"
 
     def _fit(self, cfg: dict[str, Any]) -> Iterator[tuple[str, str]]:
         """What does not fit task and strategy, where the architecture is known beforehand."""
@@ -124,7 +125,7 @@ class PretrainedModel:
             # Only where words come one by one is the blank before the first of them a matter of the text.
             words = {"add_prefix_space": True} if task.of_words else {}
             tokenizer = AutoTokenizer.from_pretrained(where, **words, **common)
-            check_tokenizer(tokenizer, self._key, pad_with_end=kind == "decoder")
+            check_tokenizer(tokenizer, self._key, fast=task.fast_tokenizer, pad_with_end=kind == "decoder")
             if task.of_words:
                 prepare_for_words(tokenizer)
             if config.pad_token_id is None:
@@ -185,7 +186,7 @@ class PretrainedModel:
 
     def _where(self) -> str:
         """What transformers is asked for: a hub id, or a folder by a name that holds in any working directory."""
-        embedded = self.name_or_path.startswith(_EMBEDDED)
+        embedded = self.name_or_path.startswith(EMBEDDED)
         folder = _folder(self.name_or_path) if embedded else Path(self.name_or_path)
         return str(folder.resolve()) if folder.is_dir() else self.name_or_path
 
@@ -221,7 +222,7 @@ def _reason(where: str, error: Exception) -> tuple[str, str]:
 
 
 def _folder(name_or_path: str) -> Path:
-    return Path(__file__).parent / f"{name_or_path.removeprefix(_EMBEDDED)}_files"
+    return Path(__file__).parent / f"{name_or_path.removeprefix(EMBEDDED)}_files"
 
 
 def _check_length(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", max_length: int) -> None:
@@ -233,7 +234,7 @@ def _check_length(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase"
     limits = [tokenizer.model_max_length] if positions is None else [positions, tokenizer.model_max_length]
     if max_length > min(limits):
         raise UserError(
-            f"is {max_length}, the model takes at most {min(limits)} sub-words",
+            f"the model takes at most {min(limits)} sub-words, virtual ones among them, and not {max_length}",
             where="data.max_length",
             remedy="set a smaller one; longer rows become overlapping windows",
         )

@@ -1,4 +1,4 @@
-"""What tasks over words ask of a tokenizer."""
+"""What tasks ask of a tokenizer."""
 
 from typing import TYPE_CHECKING
 
@@ -8,21 +8,21 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
-def check_tokenizer(tokenizer: "PreTrainedTokenizerBase", where: str, *, pad_with_end: bool) -> None:
+def check_tokenizer(tokenizer: "PreTrainedTokenizerBase", where: str, *, fast: bool, pad_with_end: bool) -> None:
     """See to it that a tokenizer can be worked with.
 
     Args:
         where: the key that named the tokenizer.
+        fast: whether it has to tell where in a text a sub-word stands.
         pad_with_end: whether the end token may stand in for a missing padding token, as is usual for decoders.
 
     Raises:
-        UserError: it has no fast version, no vocabulary or no padding token.
+        UserError: it has no vocabulary or no padding token, or no fast version where it needs one.
     """
     remedy = "choose a model that comes with a tokenizer.json, or put one into its folder"
-    if not tokenizer.is_fast:
-        raise UserError(
-            "the tokenizer has no fast version, which tells words from sub-words", where=where, remedy=remedy
-        )
+    if fast and not tokenizer.is_fast:
+        message = "the tokenizer has no fast version, which tells where in a text a sub-word stands"
+        raise UserError(message, where=where, remedy=remedy)
     # Where its files are missing, transformers makes one without a single word.
     if set(tokenizer.get_vocab()) <= set(tokenizer.all_special_tokens):
         raise UserError("the tokenizer has no vocabulary", where=where, remedy=remedy)

@@ -6,6 +6,8 @@ from typing import Any
 
 #: Okabe and Ito's colours, which people with colour blindness can tell apart.
 _BLUE, _ORANGE, _GREEN = "#0072B2", "#D55E00", "#009E73"
+#: Inches of a confusion matrix at most, and how many labels have a name there at most.
+_LARGEST, _NAMED = 20.0, 60
 
 
 def learning_curve(rows: Mapping[int, Mapping[str, float]], metric: str, best_step: int, path: Path) -> None:
@@ -42,11 +44,12 @@ def confusion_matrix(labels: Sequence[str], counts: Sequence[Sequence[int]], pat
     table = np.asarray(counts, dtype=float)
     totals = table.sum(axis=1, keepdims=True)
     shares = np.divide(table, totals, out=np.zeros_like(table), where=totals > 0)
-    side = max(4.0, 0.55 * len(labels) + 1.8)
+    side = min(max(4.0, 0.55 * len(labels) + 1.8), _LARGEST)
     figure, (axis,) = _subplots(1, (side, side))
     axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    axis.set_xticks(range(len(labels)), labels, rotation=60, ha="right", rotation_mode="anchor")
-    axis.set_yticks(range(len(labels)), labels)
+    named = range(0, len(labels), 1 + len(labels) // _NAMED)  # of very many labels only some have room for a name
+    axis.set_xticks(named, [labels[i] for i in named], rotation=60, ha="right", rotation_mode="anchor")
+    axis.set_yticks(named, [labels[i] for i in named])
     axis.set_xlabel("predicted")
     axis.set_ylabel("gold")
     if len(labels) <= 30:

@@ -116,12 +116,14 @@ def _mean_and_deviation(entry: Entry, split: str) -> tuple[float | None, float |
     return round(statistics.mean(values), 6), round(statistics.stdev(values), 6) if len(values) > 1 else None
 
 
-def _order(entry: Entry) -> tuple[bool, str, float]:
-    """Best first within a metric; last what has nothing to show."""
+def _order(entry: Entry) -> tuple[bool, str, bool, float]:
+    """Best first within a metric; behind them what is no number, and last what has nothing to show."""
     if not entry.records:
-        return True, "", 0.0
+        return True, "", True, 0.0
     mean = statistics.mean(record.objective["value"] for record in entry.records)
-    return False, entry.metric, -mean if entry.records[0].objective["direction"] == "maximize" else mean
+    if math.isnan(mean):
+        return False, entry.metric, True, 0.0
+    return False, entry.metric, False, -mean if entry.records[0].objective["direction"] == "maximize" else mean
 
 
 def _split(override: str) -> tuple[str, str]:

@@ -68,24 +68,42 @@ def model_card(record: RunRecord, values: dict[str, Any], auto_class: str, pipel
     scored = [split for split in ("validation", "test") if split in record.metrics]
     names = list(record.metrics["validation"])
     rows = [[name, *(record.metrics[split].get(name) for split in scored)] for name in names]
-    use = f'pipeline({pipeline}, model="path/to/this/folder")("…")' if pipeline else ""
-    tag = f"pipeline_tag: {pipeline.split(',')[0]}\n" if pipeline else ""
     local = Path(base).is_dir()
-    hub = f"base_model: {base}\n" if values["model"]["pretrained"] and not local else ""
-    base = Path(base).name if local else base
+    hub = f"base_model: {base}\n" if values["model"]["pretrained"] and not local and ":" not in base else ""
+    base = f"path/to/{Path(base).name}" if local else base
+    folder = record.folder / "model"
+    if (folder / "adapter_config.json").is_file():
+        own = (folder / "base").is_dir()
+        pipeline, load = "", _adapter_code(auto_class, "path/to/this/folder", base, own_base=own)
+        if not own and ":" in base:  # of this package's own models transformers knows nothing
+            load = 'import finesweep\n\nmodel = finesweep.load("path/to/this/folder/..").model'
+    elif pipeline:
+        load = f'from transformers import pipeline\n\npipeline({pipeline}, model="path/to/this/folder")("…")'
+    else:
+        load = f'from transformers import {auto_class}\n\nmodel = {auto_class}.from_pretrained("path/to/this/folder")'
+    tag = f"pipeline_tag: {pipeline.split(',')[0]}\n" if pipeline else ""
     lines = [
         f"---\nlibrary_name: transformers\n{tag}{hub}tags: [finesweep]\n---\n",
         f"# {record.name}\n",
         f"`{base}` fine-tuned on `{data}` ({strategy}, seed {record.seed}) with finesweep; configuration hash "
         f"`{record.config_hash[:12]}`.\n",
-        f"Labels: {', '.join(record.labels)}.\n",
+        *([f"Labels: {', '.join(record.labels)}.\n"] if record.labels else []),
         markdown_table(["metric", *scored], rows) + "\n",
-        "```python\nfrom transformers import " + (f"pipeline\n\n{use}" if use else auto_class) + "\n```\n",
+        f"```python\n{load}\n```\n",
     ]
-    if (record.folder / "model" / "adapter").is_dir():
-        lines.append(
-            "`adapter/` holds the same fine-tuning as a small adapter to be put on the base model with peft: "
-            f'`AutoPeftModel{auto_class.removeprefix("AutoModel")}.from_pretrained("…/adapter", '
-            f"num_labels={len(record.labels)})`.\n"
-        )
+    if (folder / "adapter").is_dir():
+        code = _adapter_code(auto_class, "path/to/this/folder/adapter", base)
+        lines.append(f"`adapter/` holds the same as a small adapter for the base:\n\n```python\n{code}\n```\n")
     return "\n".join(lines)
+
+
+def _adapter_code(auto_class: str, adapter: str, base: str, *, own_base: bool = False) -> str:
+    """How peft puts an adapter on its base; the configuration beside it tells the size of the head."""
+    whole = adapter.removesuffix("/adapter")
+    base = f"{whole}/base" if own_base else base
+    return (
+        f"from peft import PeftModel\nfrom transformers import AutoConfig, {auto_class}\n\n"
+        f'config = AutoConfig.from_pretrained("{whole}")\n'
+        f'base = {auto_class}.from_pretrained("{base}", config=config)\n'
+        f'model = PeftModel.from_pretrained(base, "{adapter}")'
+    )

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 #: Final norms that stand beside the stack of layers and follow the last of them.
 _FINAL_NORMS = ("final_norm", "final_layer_norm", "ln_f", "norm")
+_POOLER = "pooler"
 
 
 def body_names(model: "nn.Module") -> list[str]:
@@ -26,21 +27,26 @@ def body_names(model: "nn.Module") -> list[str]:
 
 
 def in_body(model: "nn.Module", name: str) -> bool:
-    """Whether a parameter or module belongs to the body."""
-    return name.split(".", 1)[0] in body_names(model)
+    """Whether a parameter or module belongs to the body.
+
+    The pooler of BERT and its kin stands in the body, but follows the last layer and serves the head alone: it is the
+    head's, as the same layer is in RoBERTa. Checkpoints of language models come without it.
+    """
+    child, _, rest = name.partition(".")
+    return child in body_names(model) and rest.partition(".")[0] != _POOLER
 
 
 def head_modules(model: "nn.Module") -> list[str]:
-    """The names of the modules with parameters beside the body: the task's head."""
-    body = body_names(model)
-    beside = [(name, child) for name, child in model.named_children() if name not in body]
-    return [name for name, child in beside if any(True for _ in child.parameters())]
+    """The names of the modules with parameters that make the task's head."""
+    children = dict(model.named_children())
+    poolers = {f"{name}.{_POOLER}": getattr(child, _POOLER, None) for name, child in children.items()}
+    modules = {name: module for name, module in (children | poolers).items() if module is not None}
+    return [n for n, m in modules.items() if not in_body(model, n) and any(True for _ in m.parameters())]
 
 
 def head_parameters(model: "nn.Module") -> list[str]:
-    """The names of the parameters outside the body; those that are tied to the body's are its own."""
-    body = body_names(model)
-    return [name for name, _ in model.named_parameters() if name.split(".", 1)[0] not in body]
+    """The names of the head's parameters; those that are tied to the body's are the body's."""
+    return [name for name, _ in model.named_parameters() if not in_body(model, name)]
 
 
 def layer_stacks(model: "nn.Module") -> list[tuple[str, int]]:

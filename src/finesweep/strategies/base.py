@@ -43,6 +43,11 @@ class Strategy(ABC):
     #: Whether the finished model is a plain one, and not an adapter that needs its base beside it.
     merges: ClassVar[bool] = True
 
+    @property
+    def positions(self) -> int:
+        """Places of the input that it takes beside the text."""
+        return 0
+
     def loading(self) -> dict[str, Any]:
         """More arguments for ``from_pretrained``, where the base is to be loaded in another form."""
         return {}
@@ -55,12 +60,12 @@ class Strategy(ABC):
     def trainable(self, model: "nn.Module", epoch: int) -> dict[str, float]:
         """The parameters that train in an epoch: name -> factor on the learning rate. All others are frozen."""
 
-    def finished(self, model: "nn.Module", folder: "Path", base_is_pretrained: bool) -> "nn.Module":
+    def finished(self, model: "nn.Module", folder: "Path", base_is_shared: bool) -> "nn.Module":
         """The trained model in the form that plain transformers loads; the last call, the model may be taken apart.
 
         Args:
             folder: of the finished model, for what the strategy wants to keep beside it.
-            base_is_pretrained: whether others can get the model that the strategy was applied to.
+            base_is_shared: whether others can get the model that the strategy was applied to.
         """
         return model
 

@@ -27,7 +27,10 @@ class GradualUnfreeze(Strategy):
     changes: ClassVar[bool] = True
 
     def trainable(self, model: "nn.Module", epoch: int) -> dict[str, float]:
+        heads = head_parameters(model)
         layers = self.start + self.step * (epoch // self.every)
+        if not heads:  # a tied head is no head of its own: there the last layer comes first
+            layers = max(1, layers)
         if layers > max(depth for _, depth in layer_stacks(model)):  # after the lowest layer come the embeddings
             return {name: 1.0 for name, _ in model.named_parameters()}
-        return dict.fromkeys([*top_layer_parameters(model, layers), *head_parameters(model)], 1.0)
+        return dict.fromkeys([*top_layer_parameters(model, layers), *heads], 1.0)

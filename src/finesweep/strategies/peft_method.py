@@ -1,5 +1,6 @@
 """What the methods of peft have in common: put in, freeze all else, take out or keep beside the base."""
 
+import logging
 import warnings
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from torch import nn
+
+# peft imports bitsandbytes where it is installed, which warns of a package that speeds inference up.
+logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
 
 
 @component
@@ -45,15 +49,17 @@ class PeftMethod(Strategy):
         parts = (prefix, ".modules_to_save.")
         return {name: 1.0 for name, _ in model.named_parameters() if any(part in name for part in parts)}
 
-    def finished(self, model: "nn.Module", folder: "Path", base_is_pretrained: bool) -> "nn.Module":
+    def finished(self, model: "nn.Module", folder: "Path", base_is_shared: bool) -> "nn.Module":
         """The base with the change added to its weights, and the adapter itself in ``adapter/``; or the adapter alone,
-        with the base in ``base/`` if nobody else has it."""
+        with the base in ``base/`` if nobody else has it (in 4 bits it could not be loaded and trained again)."""
         peft_model: Any = model
         if not self.merges:
-            if not base_is_pretrained:
-                peft_model.get_base_model().save_pretrained(folder / "base")
+            base = peft_model.get_base_model()
+            base.config.save_pretrained(folder)  # it tells the size of the head
+            if not base_is_shared and getattr(base, "quantization_method", None) is None:
+                base.save_pretrained(folder / "base")
             return model
-        if base_is_pretrained:
+        if base_is_shared:
             # The vocabulary is as it was; left to itself, peft would ask the hub about it.
             peft_model.save_pretrained(folder / "adapter", save_embedding_layers=False)
         return self.merged(peft_model)

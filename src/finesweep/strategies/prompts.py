@@ -21,6 +21,10 @@ class VirtualTokens(PeftMethod):
 
     merges: ClassVar[bool] = False
 
+    @property
+    def positions(self) -> int:
+        return self.virtual_tokens
+
     def _shape(self, model: Any) -> dict[str, Any]:
         """What peft would have to look for in the model's configuration, under names that differ."""
         config = model.config.get_text_config()

@@ -54,7 +54,10 @@ class QLoRA(LoRA):
         }
 
     def apply(self, model: "nn.Module", purpose: Purpose) -> "nn.Module":
-        packed = [module for module in model.modules() if type(module).__name__ == "Linear4bit"]
+        packed: list[Any] = [module for module in model.modules() if type(module).__name__ == "Linear4bit"]
+        for module in packed:
+            # In evaluation mode, in which frozen layers are, it would use a kernel without a gradient for its input.
+            module.support_avx512bf16_for_cpu = False
         on_cpu = any(parameter.device.type == "cpu" for parameter in model.parameters())
         if on_cpu and any(module.bias is not None for module in packed):
             raise UserError(

@@ -97,6 +97,8 @@ class Task(ABC):
     plain: ClassVar[Plain] = "text"
     #: Whether rows are lists of words, which a tokenizer has to treat like words in a text.
     of_words: ClassVar[bool] = False
+    #: Whether it needs to know where in a text a sub-word stands, which only fast tokenizers tell.
+    fast_tokenizer: ClassVar[bool] = True
     #: The kinds of model that can do it.
     kinds: ClassVar[tuple[Kind, ...]] = ("encoder",)
     #: The transformers class that puts the task's head on a model of each kind.

@@ -7,7 +7,7 @@ from finesweep.config.fields import component
 from finesweep.tasks.base import Batch, Feature, Frame, Kind, Row
 from finesweep.tasks.generation import Generation
 from finesweep.tasks.plain_text import PlainText
-from finesweep.tasks.tensors import IGNORED, left_padded, model_batch, token_loss
+from finesweep.tasks.tensors import IGNORED, left_padded, model_batch, special_ids, token_loss
 
 if TYPE_CHECKING:
     import torch
@@ -31,11 +31,15 @@ class CausalLM(PlainText):
     pipeline: ClassVar[str] = '"text-generation"'
 
     def encode(self, rows: Sequence[Row], frame: Frame) -> Sequence[Feature]:
+        before, _ = special_ids(frame.tokenizer)  # a model that was pretrained with a first token expects it
         if rows and rows[0].get("prompt"):
-            room = frame.max_length
+            room = frame.max_length - len(before)
             texts = frame.tokenizer([row["text"] for row in rows], add_special_tokens=False, verbose=False)["input_ids"]
-            return [Feature(i, ids[-room:], {"prompt": True}, max(0, len(ids) - room)) for i, ids in enumerate(texts)]
-        return self.chunks(rows, frame, [], [])
+            return [
+                Feature(i, [*before, *ids[-room:]], {"prompt": True}, max(0, len(ids) - room))
+                for i, ids in enumerate(texts)
+            ]
+        return self.chunks(rows, frame, before, [])
 
     def collate(self, features: Sequence[Feature], frame: Frame) -> dict[str, "torch.Tensor"]:
         """Adds ``labels`` (batch, seq). Prompts are padded on the left, as what is written comes on the right."""

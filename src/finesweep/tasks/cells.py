@@ -1,5 +1,6 @@
 """Cells of a table as the texts, classes and numbers that tasks want."""
 
+import math
 import re
 from typing import Any
 
@@ -19,7 +20,7 @@ def text_of(cell: Any, name: str, where: str, *, empty: bool = False) -> str:
     Raises:
         UserError: the cell is missing, empty or no text.
     """
-    if cell is None:
+    if cell is None or (isinstance(cell, float) and math.isnan(cell)):
         raise UserError(f"the {name} is missing", where=where)
     if isinstance(cell, int | float) and not isinstance(cell, bool):
         cell = str(cell)
@@ -38,11 +39,9 @@ def class_of(cell: Any, names: list[str], where: str) -> str:
     Raises:
         UserError: the cell is missing or empty, or a number beyond the names.
     """
-    if isinstance(cell, float) and cell.is_integer():
-        cell = int(cell)
-    if isinstance(cell, bool | int):
-        cell = str(int(cell))
-    text = text_of(cell, "label", where).strip()
+    if isinstance(cell, bool):
+        cell = int(cell) if names else str(cell)
+    text = re.sub(r"^(-?\d+)\.0$", r"\1", text_of(cell, "label", where).strip())
     if names and re.fullmatch(r"-?\d+", text):
         if not 0 <= int(text) < len(names):
             raise UserError(f"the label is {text}, and data.label_names has {len(names)}", where=where)
@@ -80,4 +79,13 @@ def classes_of(cell: Any, names: list[str], where: str) -> list[str]:
         cell = [part.strip() for part in cell if part.strip()]
     if cell is None:
         raise UserError("the label is missing", where=where)
-    return [class_of(each, names, where) for each in (cell if isinstance(cell, list | tuple) else [cell])]
+    cells = list(cell) if isinstance(cell, list | tuple) else [cell]
+    bits = [str(each).removesuffix(".0") for each in cells]
+    if len(bits) > 1 and set(bits) <= {"0", "1"} and (len(set(bits)) < len(bits) or len(bits) == len(names)):
+        if len(bits) != len(names):
+            message = (
+                f"the label is 0 or 1 for each of {len(bits)} classes, and data.label_names has {len(names)} names"
+            )
+            raise UserError(message, where=where)
+        return [name for name, bit in zip(names, bits, strict=True) if bit == "1"]
+    return [class_of(each, names, where) for each in cells]

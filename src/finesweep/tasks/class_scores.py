@@ -78,7 +78,10 @@ def _table(rows: list[list[Any]]) -> ReportTable:
 
 
 def score_numbers(gold: Sequence[float], predicted: Sequence[float]) -> Scores:
-    """``pearson`` and ``spearman`` correlation (0 where one side is constant), ``mse`` and ``mae``."""
+    """``pearson`` and ``spearman`` correlation (0 where one side is constant), ``mse`` and ``mae``; none of them is a
+    number where a prediction is none."""
+    if not np.isfinite(predicted).all():
+        return Scores(dict.fromkeys(("pearson", "spearman", "mse", "mae"), float("nan")))
     metrics = {
         "pearson": _correlation(pearsonr, gold, predicted),
         "spearman": _correlation(spearmanr, gold, predicted),

@@ -1,16 +1,26 @@
 """Dialogue: turns with roles, of which the assistant's are learned and written."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from finesweep.config.errors import UserError
 from finesweep.config.fields import PositiveInt, component
 from finesweep.data.base import DataSource
-from finesweep.data.table import Table, notes_of
+from finesweep.data.table import Plain, Table, notes_of
 from finesweep.results.tables import ReportTable, Scores
 from finesweep.tasks.base import Batch, Examples, Feature, Frame, Kind, Row, Task
 from finesweep.tasks.generation import Generation
-from finesweep.tasks.tensors import IGNORED, ended, left_padded, model_batch, padded, token_loss, written_logits
+from finesweep.tasks.tensors import (
+    IGNORED,
+    end_token,
+    left_padded,
+    model_batch,
+    padded,
+    special_ids,
+    targets_of,
+    token_loss,
+    written_logits,
+)  # fmt: skip
 from finesweep.tasks.text_scores import distinct, perplexity, rouge
 from finesweep.tasks.turns import DEFAULT_TEMPLATE, messages_of
 
@@ -44,6 +54,7 @@ class Dialogue(Task):
     metric_names: ClassVar[tuple[str, ...]] = ("loss", "perplexity", "rougeL", "distinct_1", "distinct_2")
     kinds: ClassVar[tuple[Kind, ...]] = ("decoder", "encoder-decoder")
     auto_class: ClassVar[str] = "AutoModelForCausalLM"
+    plain: ClassVar[Plain] = "blocks"
     new_head: ClassVar[bool] = False
     of_subwords: ClassVar[bool] = True
     model_inputs: ClassVar[tuple[str, ...]] = ("input_ids", "attention_mask")
@@ -86,59 +97,97 @@ class Dialogue(Task):
         return [make(index, row["messages"], frame) for index, row in enumerate(rows)]
 
     def _render(self, messages: Sequence[Row], frame: Frame, *, prompt: bool) -> str:
-        """Turns as one text, up to where the assistant's next one would begin if it is a prompt."""
+        """Turns as one text, up to where the assistant's next one would begin if it is a prompt.
+
+        Raises:
+            UserError: the template is broken, or does not take such turns.
+        """
+        from jinja2 import TemplateError
+
         template = self.template
         if template is None and frame.tokenizer.chat_template is None:
             template = DEFAULT_TEMPLATE
-        return str(
-            frame.tokenizer.apply_chat_template(
-                list(messages), chat_template=template, tokenize=False, add_generation_prompt=prompt
+        try:
+            return str(
+                frame.tokenizer.apply_chat_template(
+                    list(messages), chat_template=template, tokenize=False, add_generation_prompt=prompt
+                )
             )
-        )
+        except TemplateError as error:
+            roles = ", ".join(message["role"] for message in messages)
+            raise UserError(
+                f"{'the template' if self.template else 'the chat template of the tokenizer'} does not take the turns "
+                f"{roles}: {error}",
+                where="task.template",
+                remedy="give a template that does: task.template=…",
+            ) from error
 
     def _stream(self, index: int, messages: Sequence[Row], frame: Frame) -> Feature:
         """For a decoder: the whole dialogue with the answers labelled, and the prompt of the last one."""
-        last = messages[-1]["role"] == "assistant"
-        pieces: list[tuple[str, bool]] = []  # (text, whether it is learned)
-        done = ""
+        answered = messages[-1]["role"] == "assistant"
+        prompt = self._ids(self._render(messages[:-1] if answered else messages, frame, prompt=True), frame)[0]
+        if not answered:
+            cut = max(0, len(prompt) - frame.max_length)
+            kept = prompt[-frame.max_length :]
+            return Feature(index, kept, {"labels": [IGNORED] * len(kept), "prompt": kept}, cut)
+        whole = self._render(messages, frame, prompt=False)
+        ids, starts = self._ids(whole, frame)
+        special = set(frame.tokenizer.all_special_ids)
+        labels = [IGNORED] * len(ids)
+        for begin, end in self._answers(whole, messages, frame):
+            inside = [i for i, start in enumerate(starts) if begin <= start < end]
+            # What a template puts behind the token that ends an answer (a line break) is not for the model to write.
+            last = next((i for i in reversed(inside) if ids[i] in special), None)
+            if last is None and end == len(whole):
+                ids, labels, last = [*ids, end_token(frame.tokenizer)], [*labels, IGNORED], len(ids)
+                inside.append(last)
+            for i in inside:
+                if last is None or i <= last:
+                    labels[i] = ids[i]
+        cut = max(0, len(ids) - frame.max_length)  # what was said first is forgotten first
+        return Feature(index, ids[cut:], {"labels": labels[cut:], "prompt": prompt[-frame.max_length :]}, cut)
+
+    def _ids(self, text: str, frame: Frame) -> tuple[list[int], list[int]]:
+        """Sub-words of a rendered text and where each begins in it; what a tokenizer puts before a text comes first."""
+        (encoding,) = frame.tokenizer([text], add_special_tokens=False, verbose=False).encodings
+        before = special_ids(frame.tokenizer)[0]
+        if encoding.ids[: len(before)] == before:
+            before = []
+        return [*before, *encoding.ids], [*[-1] * len(before), *(start for start, _ in encoding.offsets)]
+
+    def _answers(self, whole: str, messages: Sequence[Row], frame: Frame) -> Iterator[tuple[int, int]]:
+        """Where the assistant's turns stand in the rendered text, with what ends them.
+
+        A template may show earlier turns otherwise than the last (without its thoughts, say): such are not learned.
+        """
         for turn, message in enumerate(messages):
             if message["role"] != "assistant":
                 continue
-            prompt = self._render(messages[:turn], frame, prompt=True) if turn else ""
-            whole = self._render(messages[: turn + 1], frame, prompt=False)
-            if not prompt.startswith(done) or not whole.startswith(prompt):
-                # A template that shows earlier turns otherwise than the last (without its thoughts, say).
-                pieces, done = [], ""
-            pieces += [(prompt[len(done) :], False), (whole[len(prompt) :], True)]
-            done = whole
-        if not last:
-            pieces = [(self._render(messages, frame, prompt=True), False)]
-        ids: list[int] = []
-        labels: list[int] = []
-        for text, learned in pieces:
-            piece = frame.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
-            end = frame.tokenizer.eos_token_id
-            if learned and end not in piece:
-                piece = [*piece, end]
-            asked = len(ids) if learned else len(ids) + len(piece)
-            # What a template puts behind the end of an answer (a line break) is not for the model to write.
-            count = len(piece) - piece[::-1].index(end) if learned else 0
-            labels += [*piece[:count], *[IGNORED] * (len(piece) - count)]
-            ids += piece
-        cut = max(0, len(ids) - frame.max_length)  # what was said first is forgotten first
-        return Feature(index, ids[cut:], {"labels": labels[cut:], "prompt": ids[:asked][-frame.max_length :]}, cut)
+            last = turn == len(messages) - 1
+            upto = whole if last else self._render(messages[: turn + 1], frame, prompt=False)
+            prompt = self._render(messages[:turn], frame, prompt=True) if turn else None
+            if prompt and whole.startswith(upto) and upto.startswith(prompt) and upto != prompt:
+                yield len(prompt), len(upto)
+            elif last:
+                begin = whole.rfind(message["content"].strip())
+                if begin < 0:
+                    raise UserError(
+                        f"the chat template does not show the answer {message['content'][:60]!r} as it is",
+                        where="task.template",
+                        remedy="give a template that does: task.template=…",
+                    )
+                yield begin, len(whole)
 
     def _pair(self, index: int, messages: Sequence[Row], frame: Frame) -> Feature:
         """For an encoder-decoder: what was said before as its source, the last answer as its target."""
         answered = messages[-1]["role"] == "assistant"
         before = messages[:-1] if answered else messages
         source = frame.tokenizer(self._render(before, frame, prompt=True), verbose=False)["input_ids"]
-        answer, cut = [IGNORED], 0
+        target, cut = [IGNORED], 0
         if answered:
-            said = frame.tokenizer(messages[-1]["content"], add_special_tokens=False, verbose=False)["input_ids"]
-            answer, cut = ended(said, frame.tokenizer.eos_token_id, self.max_answer_length)
+            ((target, cut),) = targets_of([messages[-1]["content"]], frame, self.max_answer_length)
         cut += max(0, len(source) - frame.max_length)
-        return Feature(index, source[-frame.max_length :], {"labels": answer}, cut)
+        return Feature(index, source[-frame.max_length :], {"labels": target}, cut)
 
     def collate(self, features: Sequence[Feature], frame: Frame) -> dict[str, "torch.Tensor"]:
         """Adds ``labels`` (batch, seq), and for a decoder ``prompt_ids`` and ``prompt_mask``, padded on the left."""
@@ -176,7 +225,17 @@ class Dialogue(Task):
         """The last answer of each dialogue, written freely."""
         names = ("prompt_ids", "prompt_mask") if "prompt_ids" in batch else self.model_inputs
         inputs = {"input_ids": batch[names[0]], "attention_mask": batch[names[1]]}
-        return self.generation.write(model, inputs, frame)
+        return self.generation.write(model, inputs, frame, **self._stops(model, frame))
+
+    def _stops(self, model: Any, frame: Frame) -> dict[str, Any]:
+        """What ends an answer: the model's own end tokens, and the one that the template puts behind a turn."""
+        if frame.kind != "decoder":
+            return {}
+        turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+        labels = self._stream(0, turns, frame).extra["labels"]
+        end = next(label for label in reversed(labels) if label != IGNORED)
+        own = model.generation_config.eos_token_id
+        return {"eos_token_id": sorted({end, *(own if isinstance(own, list) else [own] if own is not None else [])})}
 
     # --- predictions --------------------------------------------------------------------------------------------
 

@@ -20,22 +20,42 @@ def known_labels(
     source: DataSource,
     tables: Mapping[str, Table],
     labels: Sequence[str] | None,
+    *,
+    several: bool = False,
 ) -> tuple[list[str], list[str]]:
     """The label set, and what is to be said of labels that training has not seen.
 
     Args:
         labels: those that a trained model knows; None takes them from the training rows, see :func:`labels_of`.
+        several: whether a row may have any number of classes, so that one class alone is something to learn.
 
     Raises:
-        UserError: as :func:`labels_of`.
+        UserError: as :func:`labels_of`, or there is one class only.
     """
     known = list(labels) if labels is not None else labels_of(splits, classes, source, tables)
+    if len(known) < 2 and not several:
+        message = f"the training data has one class only, '{known[0]}'"
+        raise UserError(message, where=tables["train"].path, remedy="check data.label_column")
     return known, unseen_notes(splits, classes, tables, labels)
 
 
 def class_label(cell: Any, source: DataSource, where: str) -> str:
     """The class of a cell by ``data.label_names`` and ``data.label_map``. Raises as :func:`class_of`."""
-    return renamed(class_of(cell, source.label_names, where), source)
+    label = class_of(cell, source.label_names, where)
+    return renamed(listed(label, source, where), source)
+
+
+def listed(label: str, source: DataSource, where: str) -> str:
+    """A label that ``data.label_names`` has, if there are any.
+
+    Raises:
+        UserError: it has not.
+    """
+    known = {*source.label_names, *source.label_map}
+    if source.label_names and label not in known:
+        hint = did_you_mean(label, known, otherwise=f" There are: {', '.join(source.label_names)}.")
+        raise UserError(f"there is no class '{label}' in data.label_names.{hint}", where=where)
+    return label
 
 
 def labels_of(
@@ -59,7 +79,7 @@ def labels_of(
     if not found:
         raise UserError("no training row has a class", where=tables["train"].path, remedy="check data.label_column")
     numbers = all(re.fullmatch(r"-?\d+", label) for label in found)
-    return sorted(found, key=int) if numbers else sorted(found)
+    return sorted(found, key=lambda label: (int(label), label)) if numbers else sorted(found)
 
 
 def renamed(label: str, source: DataSource) -> str:
@@ -74,10 +94,12 @@ def unseen_notes(
     seen = set(labels) if labels is not None else {label for row in splits["train"] for label in classes(row)}
     notes = []
     for split, rows in splits.items():
-        unseen = Counter(label for row in rows for label in classes(row) if label not in seen)
+        unseen = [(label, index) for index, row in enumerate(rows) for label in classes(row) if label not in seen]
         if unseen:
-            listed = ", ".join(f"{label} ({count})" for label, count in sorted(unseen.items()))
-            notes.append(f"{tables[split].path}: labels that training has not seen and no model can learn: {listed}")
+            counts = Counter(label for label, _ in unseen)
+            each = ", ".join(f"{label} ({count})" for label, count in sorted(counts.items()))
+            note = f"{tables[split].path}: labels that training has not seen and no model can learn: {each}"
+            notes.append(f"{note}; the first at {tables[split].where(unseen[0][1])}")
     return notes
 
 

@@ -49,27 +49,23 @@ class MaskedLM(PlainText):
             raise UserError("the model's tokenizer has no mask token", where="task", remedy="use task=causal_lm")
         if rows and rows[0].get("prompt"):
             texts = encode_texts(frame, [row["text"].replace("[MASK]", mask) for row in rows])
-            return [Feature(i, ids, {"body": (0, 0)}, cut) for i, (ids, _, cut) in enumerate(texts)]
+            return [Feature(i, ids, {"text": [0] * len(ids)}, cut) for i, (ids, _, cut) in enumerate(texts)]
         before, after = special_ids(frame.tokenizer)
         return self.chunks(rows, frame, before, after)
 
     def collate(self, features: Sequence[Feature], frame: Frame) -> dict[str, "torch.Tensor"]:
-        """Adds ``body`` (batch, seq), 1 where a sub-word may be hidden, and what :meth:`corrupt` needs to know."""
+        """Adds ``text`` (batch, seq), 1 where a sub-word may be hidden, and what :meth:`corrupt` needs to know."""
         import torch
 
-        parts = [feature.extra["body"] for feature in features]
-        body = padded([[0] * start + [1] * count for start, count in parts], 0)
-        batch = model_batch(features, frame)
-        short = batch["input_ids"].size(1) - body.size(1)
         return {
-            **batch,
-            "body": torch.nn.functional.pad(body, (0, short)),
+            **model_batch(features, frame),
+            "text": padded([feature.extra["text"] for feature in features], 0),
             "mask_token": torch.tensor(frame.tokenizer.mask_token_id),
             "vocabulary": torch.tensor(len(frame.tokenizer)),
         }
 
     def weight(self, feature: Feature) -> float:
-        return float(self._hidden(feature.extra["body"][1]))
+        return float(self._hidden(sum(feature.extra["text"])))
 
     def _hidden(self, count: int) -> int:
         return max(1, round(self.mask_fraction * count)) if count else 0
@@ -78,10 +74,10 @@ class MaskedLM(PlainText):
         """Hide sub-words. Adds ``labels`` (batch, seq), which are -100 where nothing is hidden."""
         import torch
 
-        ids, body = batch["input_ids"], batch["body"].bool()
+        ids, text = batch["input_ids"], batch["text"].bool()
         draw = _random(ids, batch["attention_mask"], 3, by_text=not training)
-        counts = torch.tensor([self._hidden(int(count)) for count in body.sum(1)], device=ids.device)
-        order = draw[0].masked_fill(~body, -1.0).argsort(dim=1, descending=True).argsort(dim=1)
+        counts = torch.tensor([self._hidden(int(count)) for count in text.sum(1)], device=ids.device)
+        order = draw[0].masked_fill(~text, -1.0).argsort(dim=1, descending=True).argsort(dim=1)
         hidden = order < counts.unsqueeze(1)
         labels = ids.masked_fill(~hidden, IGNORED)
         masked = hidden & (draw[1] < self.replace_fraction)
@@ -95,7 +91,7 @@ class MaskedLM(PlainText):
 
     def predict(self, model: "nn.Module", logits: Any, batch: Batch, frame: Frame) -> list[Any]:
         """For a prompt the likeliest (id, probability) pairs of each of its masks; for training text nothing."""
-        if bool(batch["body"].any()):
+        if bool(batch["text"].any()):
             return [None] * len(logits)
         masks = batch["input_ids"] == frame.tokenizer.mask_token_id
         best = logits.float().softmax(-1).topk(self.fills)
@@ -111,9 +107,10 @@ class MaskedLM(PlainText):
         """``{"fills"}`` for prompts: of each mask the likeliest sub-words and their probabilities."""
         if not raw or raw[0] is None:
             return []
-        token = frame.tokenizer.convert_ids_to_tokens
+        token = frame.tokenizer.decode
         return [
-            {"fills": [[{"token": token(i), "score": round(p, 4)} for i, p in mask] for mask in masks]} for masks in raw
+            {"fills": [[{"token": token([i]).strip(), "score": round(p, 4)} for i, p in mask] for mask in masks]}
+            for masks in raw
         ]
 
     def row_from_object(self, value: Mapping[str, Any], where: str) -> Row:

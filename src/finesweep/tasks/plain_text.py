@@ -1,9 +1,10 @@
 """Plain text as training data: what masked and causal language modelling have in common."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -12,14 +13,12 @@ from finesweep.config.fields import component
 from finesweep.data.base import DataSource
 from finesweep.data.cache import blocks, tokenised
 from finesweep.data.fingerprint import fingerprint
-from finesweep.data.table import Lazy, Records, Table, notes_of
+from finesweep.data.table import Lazy, Records, Table, Wanted, notes_of
 from finesweep.results.tables import ReportTable, Scores
 from finesweep.tasks.base import Examples, Feature, Frame, Row, Task
 from finesweep.tasks.cells import text_of
+from finesweep.tasks.tensors import end_token
 from finesweep.tasks.text_scores import perplexity
-
-if TYPE_CHECKING:
-    pass
 
 
 class _Texts(Lazy):
@@ -32,20 +31,26 @@ class _Texts(Lazy):
         return len(self._records)
 
     def entry(self, index: int) -> Any:
-        return {"text": text_of(self._records[index]["text"], "text", self._table.where(index))}
+        return {"text": text_of(self._records[index]["text"], "text", self._table.where(index), empty=True)}
 
 
 class Chunks(Lazy):
     """Equal parts of a long array of sub-words as features, made when they are asked for.
 
+    Their ``text`` is 1 for sub-words of a text and 0 for special tokens.
+
     Args:
         ids: of the whole text.
         size: sub-words in a part; the last may have fewer, but at least two.
         before, after: special tokens around each part.
+        end: what stands between two texts.
     """
 
-    def __init__(self, ids: np.ndarray, size: int, before: Sequence[int], after: Sequence[int]) -> None:
-        self._ids, self._size, self._before, self._after = ids, size, list(before), list(after)
+    def __init__(
+        self, ids: np.ndarray, size: int, before: Sequence[int], after: Sequence[int], end: Sequence[int]
+    ) -> None:
+        self._ids, self._size, self._end = ids, size, set(end)
+        self._before, self._after = list(before), list(after)
         self._count = (len(ids) + size - 1) // size - (len(ids) % size == 1)
 
     def __len__(self) -> int:
@@ -56,7 +61,9 @@ class Chunks(Lazy):
             raise IndexError(index)
         start = index % self._count * self._size
         body = self._ids[start : start + self._size].tolist()
-        return Feature(index, [*self._before, *body, *self._after], {"body": (len(self._before), len(body))})
+        words = [int(each not in self._end) for each in body]
+        text = [*[0] * len(self._before), *words, *[0] * len(self._after)]
+        return Feature(index, [*self._before, *body, *self._after], {"text": text})
 
 
 @component
@@ -76,6 +83,10 @@ class PlainText(Task):
     model_inputs: ClassVar[tuple[str, ...]] = ("input_ids", "attention_mask")
     metric_names: ClassVar[tuple[str, ...]] = ("loss", "perplexity")
 
+    @property
+    def wanted(self) -> Wanted:
+        return replace(super().wanted, running=self.document == "file")
+
     def read(self, tables: Mapping[str, Table], source: DataSource, labels: Sequence[str] | None = None) -> Examples:
         splits = {split: _Texts(table) for split, table in tables.items()}
         return Examples(splits, [], notes_of(tables))
@@ -83,11 +94,11 @@ class PlainText(Task):
     def chunks(self, rows: Sequence[Row], frame: Frame, before: Sequence[int], after: Sequence[int]) -> Chunks:
         """The rows' text in parts."""
         tokenizer = frame.tokenizer
-        end = [] if self.document == "file" else [_end_token(frame)]
+        end = [] if self.document == "file" else [end_token(tokenizer)]
 
         def tokenise(texts: list[str]) -> list[list[int]]:
             encodings = tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
-            return [[*ids, *end] for ids in encodings]
+            return [[*ids, *end] for ids in encodings if ids]  # of an empty text nothing is left
 
         def text(row: Row) -> str:
             return str(row["text"]) + ("\n" if self.document == "file" else "")
@@ -103,7 +114,7 @@ class PlainText(Task):
         ids = tokenised(folder, key, texts, len(tokenizer), tokenise)
         if len(ids) < 2:
             raise UserError("the text has fewer than two sub-words", where="data")
-        return Chunks(ids, frame.max_length - len(before) - len(after), before, after)
+        return Chunks(ids, frame.max_length - len(before) - len(after), before, after, end)
 
     def head(self, labels: Sequence[str]) -> dict[str, Any]:
         return {}
@@ -115,16 +126,3 @@ class PlainText(Task):
 
     def readable(self, row: Row, prediction: Row) -> dict[str, Any]:
         return {"text": row["text"], **prediction}
-
-
-def _end_token(frame: Frame) -> int:
-    """What stands between two texts."""
-    ids = (frame.tokenizer.eos_token_id, frame.tokenizer.sep_token_id)
-    found = next((each for each in ids if each is not None), None)
-    if found is None:
-        raise UserError(
-            "the tokenizer has no end token to put between texts",
-            where="task.document",
-            remedy="use task.document=file, or name one of its tokens as eos_token in tokenizer_config.json",
-        )
-    return int(found)

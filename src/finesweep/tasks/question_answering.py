@@ -12,7 +12,7 @@ from finesweep.data.table import Table, notes_of
 from finesweep.results.tables import Scores
 from finesweep.tasks.base import Batch, Examples, Feature, Frame, Row, Task
 from finesweep.tasks.cells import text_of
-from finesweep.tasks.tensors import model_batch, padded
+from finesweep.tasks.tensors import model_batch
 
 if TYPE_CHECKING:
     import torch
@@ -71,7 +71,7 @@ class QuestionAnswering(Task):
             empty = sum(not row["answers"] for row in rows)
             if empty and not self.no_answer:
                 notes.append(f"{tables[split].path}: {empty} questions have no answer, and task.no_answer is false")
-        if self.no_answer and all(row["answers"] for row in splits.get("train", [])):
+        if self.no_answer and all(row["answers"] for row in splits.get("train", [{"answers": []}])):
             notes.append("every training question has an answer: with task.no_answer=false none is left unanswered")
         return Examples(splits, [], notes)
 
@@ -97,7 +97,8 @@ class QuestionAnswering(Task):
         typed = "token_type_ids" in tokenizer.model_input_names
         features = []
         for encoding, index in zip(encoded.encodings, encoded["overflow_to_sample_mapping"], strict=True):
-            none = encoding.ids.index(tokenizer.cls_token_id)
+            # Where a tokenizer puts no such token, the first stands for no answer.
+            none = encoding.ids.index(tokenizer.cls_token_id) if tokenizer.cls_token_id in encoding.ids else 0
             spans = [
                 _without_blanks(rows[index]["context"], span) if part == 1 else None
                 for part, span in zip(encoding.sequence_ids, encoding.offsets, strict=True)
@@ -115,12 +116,11 @@ class QuestionAnswering(Task):
         return (question[: encoding.offsets[self.max_question_length - 1][1]], cut) if cut > 0 else (question, 0)
 
     def collate(self, features: Sequence[Feature], frame: Frame) -> dict[str, "torch.Tensor"]:
-        """Adds ``start`` and ``end`` (batch,), and ``context`` (batch, seq), which is 1 where an answer may be."""
+        """Adds ``start`` and ``end`` (batch,)."""
         import torch
 
         extra = {name: torch.tensor([feature.extra[name] for feature in features]) for name in ("start", "end")}
-        inside = padded([[int(span is not None) for span in feature.extra["spans"]] for feature in features], 0)
-        return {**model_batch(features, frame), **extra, "context": inside}
+        return {**model_batch(features, frame), **extra}
 
     def weight(self, feature: Feature) -> float:
         return 1.0

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from finesweep.config.errors import UserError
 from finesweep.tasks.base import Batch, Feature, Frame
 
 if TYPE_CHECKING:
@@ -55,12 +56,10 @@ def encode_texts(
     encoded = tokenizer(list(texts), None if pairs is None else list(pairs), verbose=False)
     out = []
     for index, ids in enumerate(encoded["input_ids"]):
-        one, cut = encoded.encodings[index], max(0, len(ids) - limit)
-        types = one.type_ids
+        one, cut = {key: encoded[key][index] for key in encoded}, max(0, len(ids) - limit)
         if cut:  # the longer of a pair first
-            short = tokenizer(texts[index], pairs and pairs[index], truncation=True, max_length=limit, verbose=False)
-            ids, types = short["input_ids"], short.encodings[0].type_ids
-        out.append((list(ids), {"token_type_ids": list(types)} if typed else {}, cut))
+            one = tokenizer(texts[index], pairs and pairs[index], truncation=True, max_length=limit, verbose=False)
+        out.append((list(one["input_ids"]), {"token_type_ids": list(one["token_type_ids"])} if typed else {}, cut))
     return out
 
 
@@ -91,17 +90,54 @@ def token_loss(logits: "torch.Tensor", labels: "torch.Tensor") -> tuple["torch.T
     return summed, where.sum(1)
 
 
-def ended(ids: Sequence[int], end: int, limit: int) -> tuple[list[int], int]:
-    """Sub-words with the end token behind them, ``limit`` at most, and how many are cut off for that."""
-    whole = list(ids) if ids and ids[-1] == end else [*ids, end]
-    return (whole if len(whole) <= limit else [*whole[: limit - 1], end]), max(0, len(whole) - limit)
+def targets_of(texts: Sequence[str], frame: Frame, limit: int) -> list[tuple[list[int], int]]:
+    """Sub-words that an encoder-decoder is to write for each text, ``limit`` at most, and how many are cut off.
+
+    They end as the tokenizer ends them: with the end token, and perhaps a language behind it.
+    """
+    if not texts:
+        return []
+    end = end_token(frame.tokenizer)
+    out = []
+    for ids in frame.tokenizer(text_target=list(texts), verbose=False)["input_ids"]:
+        tail = ids[-2:] if ids[-2:-1] == [end] else [end]
+        said = ids[: -len(tail)] if ids[-len(tail) :] == tail else ids
+        room = limit - len(tail)
+        out.append(([*said[:room], *tail], max(0, len(said) - room)))
+    return out
+
+
+def end_token(tokenizer: "PreTrainedTokenizerBase") -> int:
+    """What ends a text, or stands between two.
+
+    Raises:
+        UserError: the tokenizer has no such token.
+    """
+    ids = (tokenizer.eos_token_id, tokenizer.sep_token_id)
+    found = next((each for each in ids if each is not None), None)
+    if found is None:
+        raise UserError(
+            "the model's tokenizer has neither an end token nor a separator",
+            where="model.name_or_path",
+            remedy="name one of its tokens as eos_token in tokenizer_config.json",
+        )
+    return int(found)
 
 
 def written_logits(model: "nn.Module", batch: Batch, target: "torch.Tensor") -> Any:
     """What an encoder-decoder says of ``target`` (batch, n), each sub-word given those before it: logits (batch, n,
     vocabulary)."""
-    shifted = model.prepare_decoder_input_ids_from_labels(target)  # type: ignore[operator]
+    import torch
+
+    config: Any = model.config
+    ids = target.masked_fill(target == IGNORED, config.pad_token_id)
+    if config.model_type == "mbart":  # begins with what its targets end with
+        last = (ids != config.pad_token_id).sum(1, keepdim=True).clamp(min=1) - 1
+        start = ids.gather(1, last)
+    else:
+        start = torch.full_like(ids[:, :1], config.decoder_start_token_id)
     inputs = {name: batch[name] for name in ("input_ids", "attention_mask")}
+    shifted = torch.cat([start, ids[:, :-1]], 1)
     return model(**inputs, decoder_input_ids=shifted, use_cache=False).logits
 
 

@@ -11,7 +11,7 @@ from finesweep.data.table import Table, notes_of
 from finesweep.results.tables import Scores
 from finesweep.tasks.base import Batch, Examples, Feature, Frame, Kind, Row, Task
 from finesweep.tasks.cells import classes_of, number_of, text_of
-from finesweep.tasks.labels import class_label, known_labels, renamed, weigh
+from finesweep.tasks.labels import class_label, known_labels, listed, renamed, weigh
 from finesweep.tasks.tensors import IGNORED, class_loss, encode_texts, model_batch
 
 if TYPE_CHECKING:
@@ -24,22 +24,25 @@ class TextTask(Task):
     """What the three have in common: a text or a pair of them, and a head on the whole of it."""
 
     optional_columns: ClassVar[frozenset[str]] = frozenset({"text_pair"})
+    fast_tokenizer: ClassVar[bool] = False
     kinds: ClassVar[tuple[Kind, ...]] = ("encoder", "decoder")
     auto_class: ClassVar[str] = "AutoModelForSequenceClassification"
     pipeline: ClassVar[str] = '"text-classification"'
     peft_type: ClassVar[str | None] = "SEQ_CLS"
-    #: Whether a label is a class, and not a number.
+    #: Whether a label is a class, and not a number; and whether a row may have several.
     has_classes: ClassVar[bool] = True
+    several_classes: ClassVar[bool] = False
 
     def read(self, tables: Mapping[str, Table], source: DataSource, labels: Sequence[str] | None = None) -> Examples:
+        paired = {split: "text_pair" in table.found for split, table in tables.items()}
+        if len(set(paired.values())) > 1:
+            lacking = next(split for split, there in paired.items() if not there)
+            raise UserError("there is no text_pair here, but in another split", where=tables[lacking].path)
         splits = {split: self._rows(table, source) for split, table in tables.items()}
         if not self.has_classes:
             return Examples(splits, [], notes_of(tables))
-        known, unseen = known_labels(splits, self.classes_of_row, source, tables, labels)
+        known, unseen = known_labels(splits, self.classes_of_row, source, tables, labels, several=self.several_classes)
         if labels is None:
-            if len(known) < 2:
-                message = f"the training data has one class only, '{known[0]}'"
-                raise UserError(message, where=tables["train"].path, remedy="check data.label_column")
             self.weigh_rows(splits["train"], known)
         return Examples(splits, known, [*notes_of(tables), *unseen])
 
@@ -59,7 +62,10 @@ class TextTask(Task):
 
     def encode(self, rows: Sequence[Row], frame: Frame) -> list[Feature]:
         ids = {label: index for index, label in enumerate(frame.labels)}
-        pairs = [row["text_pair"] for row in rows] if rows and "text_pair" in rows[0] else None
+        paired = sum("text_pair" in row for row in rows)
+        if 0 < paired < len(rows):
+            raise UserError(f"{paired} of {len(rows)} rows have a text_pair, and the others have none", where="data")
+        pairs = [row["text_pair"] for row in rows] if paired else None
         encoded = encode_texts(frame, [row["text"] for row in rows], pairs)
         return [
             Feature(index, ids_of_row, {**extra, **self.target(row, ids), "weight": row.get("weight", 1.0)}, cut)
@@ -161,12 +167,14 @@ class MultiLabelClassification(TextTask):
     threshold: Fraction
 
     metric_names: ClassVar[tuple[str, ...]] = ("loss", "micro_f1", "macro_f1", "subset_accuracy")
+    several_classes: ClassVar[bool] = True
 
     def head(self, labels: Sequence[str]) -> dict[str, Any]:
         return {**super().head(labels), "problem_type": "multi_label_classification"}
 
     def label_of(self, cell: Any, source: DataSource, where: str) -> list[str]:
-        return sorted({renamed(label, source) for label in classes_of(cell, source.label_names, where)})
+        found = classes_of(cell, source.label_names, where)
+        return sorted({renamed(listed(label, source, where), source) for label in found})
 
     def target(self, row: Row, ids: Mapping[str, int]) -> dict[str, Any]:
         gold = set(row.get("label", ()))
@@ -230,7 +238,10 @@ class TextRegression(TextTask):
         return [float(value) for value in logits.float().squeeze(-1)]
 
     def decode(self, rows: Sequence[Row], features: Sequence[Feature], raw: Sequence[Any], frame: Frame) -> list[Row]:
-        return [{"label": round(value, 4)} for value in raw]
+        return [{"label": value} for value in raw]
+
+    def readable(self, row: Row, prediction: Row) -> dict[str, Any]:
+        return {**super().readable(row, prediction), "label": float(f"{prediction['label']:.5g}")}
 
     def score(self, rows: Sequence[Row], predictions: Sequence[Row], loss: float) -> Scores:
         from finesweep.tasks.class_scores import score_numbers

@@ -9,7 +9,7 @@ from finesweep.data.table import Table, notes_of
 from finesweep.tasks.base import Batch, Examples, Feature, Frame, Kind, Row, Task
 from finesweep.tasks.cells import text_of
 from finesweep.tasks.generation import Generation
-from finesweep.tasks.tensors import IGNORED, encode_texts, ended, label_loss, model_batch, padded, written_logits
+from finesweep.tasks.tensors import IGNORED, encode_texts, label_loss, model_batch, padded, targets_of, written_logits
 
 if TYPE_CHECKING:
     import torch
@@ -34,6 +34,7 @@ class TextToText(Task):
 
     kinds: ClassVar[tuple[Kind, ...]] = ("encoder-decoder",)
     auto_class: ClassVar[str] = "AutoModelForSeq2SeqLM"
+    fast_tokenizer: ClassVar[bool] = False
     new_head: ClassVar[bool] = False
     peft_type: ClassVar[str | None] = "SEQ_2_SEQ_LM"
     model_inputs: ClassVar[tuple[str, ...]] = ("input_ids", "attention_mask")
@@ -52,20 +53,13 @@ class TextToText(Task):
 
     def encode(self, rows: Sequence[Row], frame: Frame) -> list[Feature]:
         sources = encode_texts(frame, [self.prefix + row["source"] for row in rows])
-        targets = self._targets([row["target"] for row in rows if "target" in row], frame)
+        targets = targets_of([row["target"] for row in rows if "target" in row], frame, self.max_target_length)
         if not targets:
             targets = [([IGNORED], 0)] * len(rows)
         return [
             Feature(index, ids, {"target": target}, cut + lost)
             for index, ((ids, _, cut), (target, lost)) in enumerate(zip(sources, targets, strict=True))
         ]
-
-    def _targets(self, texts: list[str], frame: Frame) -> list[tuple[list[int], int]]:
-        """Sub-words of each target, its end token last, and how many are cut off."""
-        if not texts:
-            return []
-        encoded = frame.tokenizer(text_target=texts, verbose=False)["input_ids"]
-        return [ended(ids, frame.tokenizer.eos_token_id, self.max_target_length) for ids in encoded]
 
     def collate(self, features: Sequence[Feature], frame: Frame) -> dict[str, "torch.Tensor"]:
         """Adds ``target`` (batch, target sub-words), padded with -100."""

@@ -1,8 +1,10 @@
 """Token classification: a tag for every word of a sentence; named entities are its best-known case."""
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import cache
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -22,8 +24,14 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-#: Words with inner points and hyphens in one piece, a clitic ('s) and every other mark on its own, as in CoNLL-2003.
-_WORD = re.compile(r"\w+(?:[-.,:/@&]\w+)*|['’]\w+|[^\w\s]")
+
+@cache
+def _word_pattern() -> re.Pattern[str]:
+    """Words with inner points and hyphens in one piece, a clitic ('s) and every other mark on its own, as in
+    CoNLL-2003. Vowel signs and accents that are characters of their own belong to their word."""
+    marks = "".join(chr(code) for code in range(0x300, 0x20000) if unicodedata.category(chr(code))[0] == "M")
+    letter = rf"[\w{marks}]"
+    return re.compile(rf"{letter}+(?:[-.,:/@&]{letter}+)*|['’]{letter}+|[^\s]")
 
 
 @component
@@ -152,7 +160,7 @@ class TokenClassification(Task):
         if "text" not in value:
             raise UserError("the line has neither a 'text' nor a list of 'tokens'", where=where)
         text = text_of(value["text"], "text", where, empty=True)
-        found = list(_WORD.finditer(text))
+        found = list(_word_pattern().finditer(text))
         return {"tokens": [m.group() for m in found], "text": text, "spans": [m.span() for m in found]}
 
     def text_of_row(self, row: Row) -> str:

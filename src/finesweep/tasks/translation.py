@@ -1,9 +1,10 @@
 """Translation: a sentence in another language, scored by BLEU and chrF."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
 from typing import Any, ClassVar, Literal
 
-from finesweep.config.errors import UserError
+from finesweep.config.errors import UserError, did_you_mean
 from finesweep.config.fields import component
 from finesweep.results.tables import ReportTable, Scores
 from finesweep.tasks.base import Feature, Frame, Row
@@ -22,32 +23,57 @@ class Translation(TextToText):
 
     source_language: str | None
     target_language: str | None
-    tokenize: Literal["13a", "intl", "zh", "char", "none", "ja-mecab", "ko-mecab", "flores200"]
+    tokenize: Literal["13a", "intl", "zh", "char", "none", "ja-mecab", "ko-mecab"]
 
     metric_names: ClassVar[tuple[str, ...]] = ("loss", "bleu", "chrf")
 
+    def problems(self, cfg: dict[str, Any]) -> Iterator[tuple[str, str]]:
+        yield from super().problems(cfg)
+        module = {"ja-mecab": "MeCab", "ko-mecab": "mecab_ko"}.get(self.tokenize)
+        if module is not None and find_spec(module) is None:
+            yield "task.tokenize", f"{self.tokenize} needs a package: pip install 'sacrebleu[{self.tokenize[:2]}]'"
+
     def encode(self, rows: Sequence[Row], frame: Frame) -> list[Feature]:
-        for attribute, code in (("src_lang", self.source_language), ("tgt_lang", self.target_language)):
-            if code is not None:
-                if not hasattr(frame.tokenizer, attribute):
-                    raise UserError("the model's tokenizer knows no languages", where="task.source_language")
-                setattr(frame.tokenizer, attribute, code)
+        languages = {"source_language": self.source_language, "target_language": self.target_language}
+        for (key, code), attribute in zip(languages.items(), ("src_lang", "tgt_lang"), strict=True):
+            if code is None:
+                continue
+            if not hasattr(frame.tokenizer, attribute):
+                raise UserError("the model's tokenizer knows no languages", where=f"task.{key}", remedy="use null")
+            if _language_id(frame.tokenizer, code) is None:
+                known = [token for token in frame.tokenizer.get_added_vocab() if token[:1].isalpha()]
+                hint = did_you_mean(code, known, otherwise=f" It knows {', '.join(known)}." if known else "")
+                raise UserError(f"the model's tokenizer knows no language '{code}'.{hint}", where=f"task.{key}")
+            setattr(frame.tokenizer, attribute, code)
         return super().encode(rows, frame)
 
     def writing(self, frame: Frame) -> dict[str, Any]:
         if self.target_language is None:
             return {}
-        return {"forced_bos_token_id": frame.tokenizer.convert_tokens_to_ids(self.target_language)}
+        return {"forced_bos_token_id": _language_id(frame.tokenizer, self.target_language)}
 
     def score(self, rows: Sequence[Row], predictions: Sequence[Row], loss: float) -> Scores:
         from sacrebleu.metrics import BLEU, CHRF  # takes a moment, and nothing else needs it
 
         texts = [row["prediction"] for row in predictions]
         references = [[row["target"] for row in rows]]
-        bleu, chrf = BLEU(tokenize=self.tokenize), CHRF()
+        bleu, chrf = BLEU(tokenize=self.tokenize, force=True), CHRF()  # forced not to warn at every validation
         scores = {"bleu": bleu.corpus_score(texts, references), "chrf": chrf.corpus_score(texts, references)}
         note = f"sacreBLEU: {bleu.get_signature()}; chrF: {chrf.get_signature()}"
+        if sum(text.endswith(" .") for text in references[0]) > len(rows) / 2:
+            note += ". The references are tokenized: the figures cannot be compared with those of plain text."
         table = ReportTable(
             "Translations", note, ["measure", "score"], [[name, round(s.score, 2)] for name, s in scores.items()]
         )
         return Scores({name: float(score.score) for name, score in scores.items()}, [table])
+
+
+def _language_id(tokenizer: Any, code: str) -> int | None:
+    """The token of a language; None where the tokenizer has none."""
+    if hasattr(tokenizer, "get_lang_id"):  # M2M100 writes its codes otherwise (__de__)
+        try:
+            return int(tokenizer.get_lang_id(code))
+        except KeyError:
+            return None
+    found: int | None = tokenizer.get_added_vocab().get(code)
+    return found

@@ -1,5 +1,6 @@
 """The turns of a dialogue, in the forms that data sets give them."""
 
+import json
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +11,10 @@ from finesweep.tasks.cells import text_of
 
 ROLES = ("system", "user", "assistant")
 #: Names that data sets give to the roles.
-_USUAL = {"human": "user", "gpt": "assistant", "bot": "assistant", "model": "assistant", "prompter": "user"}
+_USUAL = {
+    "human": "user", "prompter": "user", "gpt": "assistant", "bot": "assistant", "model": "assistant",
+    "ai": "assistant",
+}  # fmt: skip
 #: For tokenizers without a template of their own: a name before each turn, the end token behind the assistant's.
 DEFAULT_TEMPLATE = (
     "{% for message in messages %}{{ message['role'] }} : {{ message['content'] }}"
@@ -29,9 +33,15 @@ def messages_of(cell: Any, roles: Mapping[str, str], where: str) -> list[Row]:
     Raises:
         UserError: a turn is of no known form or role.
     """
+    if isinstance(cell, str) and cell.lstrip().startswith("[{"):
+        try:
+            cell = json.loads(cell)
+        except json.JSONDecodeError as error:
+            raise UserError(f"the turns are no JSON: {error.msg}", where=where) from error
     turns = _lines(cell, where) if isinstance(cell, str) else _objects(cell, where)
     names = list(dict.fromkeys(name for name, _ in turns))
-    known = {**_USUAL, **{role: role for role in ROLES}, **roles}
+    usual = _USUAL | {role: role for role in ROLES}
+    known = {**usual, **{name: usual[name.lower()] for name in names if name.lower() in usual}, **roles}
     if len(names) <= 2 and not any(name in known for name in names):
         known |= dict(zip(names, ("user", "assistant"), strict=False))
     messages: list[Row] = []

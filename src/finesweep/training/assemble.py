@@ -42,6 +42,11 @@ class Components:
     objective: Objective
     seed: int
 
+    @property
+    def longest(self) -> int:
+        """Sub-words that the model has to take, those among them that the strategy puts before the text."""
+        return self.data.max_length + self.strategy.positions
+
     def apply(self, loaded: Loaded) -> nn.Module:
         """The loaded model with the strategy applied.
 
@@ -78,10 +83,10 @@ class Assembled:
 
     @property
     def parameters(self) -> dict[str, int]:
-        """``total`` and ``trainable`` numbers of parameters; shared ones count once."""
+        """``total`` and ``trainable`` numbers of parameters; shared ones count once, packed ones as what they hold."""
         every = list(self.tuner.model.parameters())
         trainable = sum(p.numel() for p in every if p.requires_grad)
-        return {"total": sum(p.numel() for p in every), "trainable": trainable}
+        return {"total": sum(getattr(p, "quant_state", p).shape.numel() for p in every), "trainable": trainable}
 
 
 def read_data(parts: Components) -> Examples:
@@ -97,7 +102,7 @@ def assemble(parts: Components) -> Assembled:
     """
     examples = read_data(parts)
     seed_everything(parts.seed)
-    loaded = parts.model.load(parts.task, examples.labels, parts.data.max_length, parts.strategy.loading())
+    loaded = parts.model.load(parts.task, examples.labels, parts.longest, parts.strategy.loading())
     model = parts.apply(loaded)
     return connect(parts, examples, loaded, model)
 
@@ -131,7 +136,13 @@ def connect(parts: Components, examples: Examples, loaded: Loaded, model: nn.Mod
         epochs=trainer.max_epochs,
         seed=parts.seed,
     )
-    freeze(model, tuner.trainable())
+    if not (trainable := tuner.trainable()):
+        raise UserError(
+            f"{parts.strategy.name} trains nothing in the first epoch: the model has no new head",
+            where="finetune_strategy",
+            remedy="let layers of the model train",
+        )
+    freeze(model, trainable)
     return Assembled(examples, loaded, tuner, data)
 
 

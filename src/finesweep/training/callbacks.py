@@ -26,9 +26,12 @@ class Selection(pl.Callback):
         self.objective, self.stopping, self.path = objective, stopping, path
         self.value: float | None = None
         self._to_beat: float | None = None
-        self.epoch = self.step = 0
+        self.epoch = self.step = self._epoch = 0
         self.waited = 0
         self.last_step = -1
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._epoch = trainer.current_epoch + 1  # which counts on when max_steps ends an epoch
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.state.fn == "fit":
@@ -41,7 +44,7 @@ class Selection(pl.Callback):
         value = pl_module.outcome.metrics[self.objective.metric]
         self.last_step = trainer.global_step
         if self._better(value, self.value, 0.0):
-            self.value, self.epoch, self.step = value, trainer.current_epoch + 1, trainer.global_step
+            self.value, self.epoch, self.step = value, self._epoch, trainer.global_step
             if trainer.is_global_zero:
                 save_weights(pl_module.model, pl_module.trainable(), self.path)
         # Many small gains add up to a large one, so patience is measured from the last that was large enough.

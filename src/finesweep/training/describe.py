@@ -56,7 +56,7 @@ def describe(parts: Components, folder: Path) -> list[ReportTable]:
     examples = read_data(parts)
     tokenizer = parts.model.skeleton(parts.task, examples.labels, parts.data.max_length).tokenizer
     facts = {split: _count(rows, parts.task, tokenizer) for split, rows in examples.splits.items()}
-    limit = parts.data.max_length
+    limit = parts.data.max_length - tokenizer.num_special_tokens_to_add(pair=False)
     tables = [_rows(facts), _lengths(facts, limit), *_classes(facts), _shift(facts)]
     data_figure(
         {split: each.lengths for split, each in facts.items()},
@@ -78,26 +78,27 @@ def _count(rows: "Sequence[Row]", task: "Task", tokenizer: "PreTrainedTokenizerB
             classes = task.classes_of_row(row)
             facts.lengths.append(len(ids))
             facts.texts[key] += 1
-            facts.labelled.setdefault(key, set()).add("\t".join(classes))
+            if classes:
+                facts.labelled.setdefault(key, set()).add("\t".join(classes))
             facts.classes.update(classes)
             np.add.at(facts.words[number % 2], ids, 1)
     return facts
 
 
 def _rows(facts: Mapping[str, Facts]) -> ReportTable:
-    train = facts["train"]
-    rows = [
-        [
-            split,
-            len(each.lengths),
-            sum(count - 1 for count in each.texts.values()),
-            sum(len(labels) > 1 for labels in each.labelled.values()),
-            None if split == "train" else sum(count for key, count in each.texts.items() if key in train.texts),
+    splits = list(facts)
+    rows = []
+    for place, (split, each) in enumerate(facts.items()):
+        repeated = sum(count - 1 for count in each.texts.values())
+        several = sum(len(labels) > 1 for labels in each.labelled.values())
+        shared: list[int | None] = [
+            sum(count for key, count in each.texts.items() if key in facts[other].texts) for other in splits[:place]
         ]
-        for split, each in facts.items()
-    ]
+        shared += [None] * (len(splits) - 1 - place)
+        rows.append([split, len(each.lengths), repeated, several, *shared[: len(splits) - 1]])
     note = "Texts are compared without regard to case and blanks. Rows that training has seen make scores look better."
-    header = ["split", "rows", "repeated", "texts with several labels", "rows also in train"]
+    also = [f"rows also in {split}" for split in splits[:-1]]
+    header = ["split", "rows", "repeated", "texts with several labels", *also]
     return ReportTable("Rows", note, header, rows)
 
 
@@ -109,7 +110,7 @@ def _lengths(facts: Mapping[str, Facts], limit: int) -> ReportTable:
         middle, high = (int(np.percentile(lengths, share)) for share in (50, 95))
         share = round(over / len(lengths), 4)
         rows.append([split, int(lengths.min()), middle, float(lengths.mean()), high, int(lengths.max()), over, share])
-    note = f"In sub-words of the model's tokenizer, special ones left out; data.max_length is {limit}."
+    note = f"In sub-words of the model's tokenizer; data.max_length leaves room for {limit} beside the special ones."
     header = ["split", "min", "median", "mean", "95 %", "max", "longer", "share longer"]
     return ReportTable("Lengths", note, header, rows)
 

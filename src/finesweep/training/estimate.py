@@ -49,7 +49,7 @@ def estimate_table(jobs: Sequence[tuple[list[str], dict[str, Any]]]) -> str:
 
 
 def _estimate(parts: Components, values: dict[str, Any], examples: Examples) -> list[str]:
-    loaded = parts.model.skeleton(parts.task, examples.labels, parts.data.max_length)
+    loaded = parts.model.skeleton(parts.task, examples.labels, parts.longest)
     with torch.device("meta"):
         model = parts.apply(loaded)
     work = connect(parts, examples, loaded, model)

@@ -223,9 +223,11 @@ def _score(trainer: pl.Trainer, work: Assembled, split: str) -> Outcome:
 def _save_model(record: RunRecord, values: dict[str, Any], parts: Components, work: Assembled) -> None:
     folder = record.folder / "model"
     folder.mkdir(exist_ok=True)
-    model: Any = parts.strategy.finished(work.tuner.model, folder, parts.model.pretrained)
+    model: Any = parts.strategy.finished(work.tuner.model, folder, parts.model.is_shared)
     model.save_pretrained(folder)
-    work.loaded.tokenizer.save_pretrained(folder)
+    for place in (folder, folder / "base"):
+        if place.is_dir():
+            work.loaded.tokenizer.save_pretrained(place)
     write_atomically(
         folder / "README.md",
         model_card(record, values, parts.task.auto_class_for(work.loaded.kind), parts.task.pipeline),

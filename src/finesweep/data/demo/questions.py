@@ -57,7 +57,9 @@ def _after(context: str, fact: Fact) -> int:
 
 def _untold(facts: list[Fact], cast: Cast, rng: random.Random) -> Fact:
     """A fact that a text does not tell, though it tells others of the kind."""
-    return another(rng.choice(facts), cast, rng)
+    while (fact := another(rng.choice(facts), cast, rng)) in facts:
+        pass
+    return fact
 
 
 def choices(world: World, count: int, *, seed: int, unseen: float) -> Iterator[dict[str, Any]]:

@@ -10,8 +10,8 @@ from finesweep.data.demo.classification import topics
 from finesweep.data.demo.facts import Fact, facts_about
 from finesweep.data.demo.world import Names, World, make_world
 
-#: Worlds that plain text is about.
-_WORLDS = 40
+#: How many texts plain text has of each world.
+_PER_WORLD = 200
 _MASK = "[MASK]"
 
 
@@ -21,7 +21,7 @@ def text(world: World, count: int, *, seed: int, unseen: float) -> Iterator[dict
     Of one world alone a model would learn the names by heart, and not how names are used.
     """
     kinds: tuple[Callable[..., Iterator[dict[str, Any]]], ...] = (topics, _told, dialogues, summaries)
-    worlds = [world, *(make_world(1000 * (seed + 1) + number, size=100) for number in range(_WORLDS - 1))]
+    worlds = [world, *(make_world(1000 * (seed + 1) + number, size=100) for number in range(count // _PER_WORLD - 1))]
     writers = [write(each, count, seed=seed + 7, unseen=max(unseen, 0.5)) for each in worlds for write in kinds]
     random.Random(f"finesweep-text-{seed}").shuffle(writers)
     for index in range(count):
