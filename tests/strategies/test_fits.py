@@ -49,6 +49,10 @@ ROWS: dict[str, list[dict[str, Any]]] = {
         {"question": "a", "choices": ["b", "c", "d"], "label": 0},
     ],
     "translation": [{"source": "a b", "target": "c d"}, {"source": "a", "target": "c"}],
+    "generative_question_answering": [
+        {"source": "question: a ? context: a b", "target": "b", "answers": ["b"]},
+        {"source": "question: a ?", "target": "no answer", "answers": []},
+    ],
     "summarization": [{"source": "a b", "target": "c d"}, {"source": "a", "target": "c"}],
     "dialogue": [{"messages": _MESSAGES}] * 2,
     "masked_lm": [{"text": "a b c d e f g h i j k l"}] * 40,

@@ -25,6 +25,7 @@ ASKED: dict[str, tuple[Any, str]] = {
     "text_regression": ("Klosen met Feis .", "label"),
     "relation_extraction": ("<e1>Klosen</e1> met <e2>Feis</e2> .", "label"),
     "question_answering": ({"question": "Who met Feis ?", "context": "Klosen met Feis ."}, "answer"),
+    "generative_question_answering": ({"question": "Who met Feis ?", "context": "Klosen met Feis ."}, "prediction"),
     "multiple_choice": ({"question": "Who met Feis ?", "choices": ["Klosen", "Brunburg"]}, "choice"),
     "translation": ("Klosen met Feis .", "prediction"),
     "summarization": ("Klosen met Feis .", "prediction"),
