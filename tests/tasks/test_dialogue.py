@@ -109,7 +109,7 @@ def test_neighbouring_turns_of_one_speaker_become_one() -> None:
         ([*EXPECTED, {"role": "asistant", "content": "x"}], "turn 5 is of 'asistant', which is no role. Did you mean"),
         (
             [*EXPECTED, {"role": "Zed", "content": "x"}],
-            "turn 5 is of 'Zed', which is no role. Say who it is: 'task.roles",
+            "turn 5 is of 'Zed', which is no role.",
         ),
         (f"{lines('Bob', 'Ada')}\nZed: x", "turn 1 is of 'Bob', which is no role"),
         ([{"role": "user", "content": "Hi"}, {"role": "assistant", "content": " "}], "the text of turn 2 is empty"),
@@ -461,6 +461,11 @@ def test_the_assistant_is_known_in_capitals_and_when_it_speaks_first() -> None:
     assert [message["role"] for message in said] == ["assistant", "user", "assistant"]
     said = messages_of([{"role": "AI", "content": "a"}, {"role": "Human", "content": "b"}], {}, "f:1")
     assert [message["role"] for message in said] == ["assistant", "user"]
+
+
+def test_all_others_may_have_one_role() -> None:
+    said = messages_of("#P1#: a\n#P2#: b\n#P3#: c\n#P2#: d", {"P2": "assistant", "others": "user"}, "f:1")
+    assert said == turns("a", "b", "c", "d")["messages"]
 
 
 def test_dialogues_in_a_text_file_are_parted_by_empty_lines(tmp_path: Path) -> None:

@@ -37,7 +37,8 @@ class Dialogue(Task):
     encoder-decoder reads the turns before the last and writes that one. Scores are of the last answer, written freely.
 
     Attributes:
-        roles: names that a data set gives to the roles -> ``system``, ``user`` or ``assistant``.
+        roles: names that a data set gives to the roles -> ``system``, ``user`` or ``assistant``; ``others`` stands
+            for all that are not named.
         template: a Jinja template over ``messages`` and ``add_generation_prompt``; null takes the tokenizer's own, or a
             default one where it has none.
         max_answer_length: sub-words of an answer, as an encoder-decoder learns it; what is longer is cut.

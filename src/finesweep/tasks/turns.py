@@ -41,15 +41,19 @@ def messages_of(cell: Any, roles: Mapping[str, str], where: str) -> list[Row]:
     turns = _lines(cell, where) if isinstance(cell, str) else _objects(cell, where)
     names = list(dict.fromkeys(name for name, _ in turns))
     usual = _USUAL | {role: role for role in ROLES}
-    known = {**usual, **{name: usual[name.lower()] for name in names if name.lower() in usual}, **roles}
+    known = {**usual, **{name: usual[name.lower()] for name in names if name.lower() in usual}}
+    known |= {name.strip("#"): role for name, role in roles.items()}  # a command line has no way to write a #
     if len(names) <= 2 and not any(name in known for name in names):
         known |= dict(zip(names, ("user", "assistant"), strict=False))
     messages: list[Row] = []
     for number, (name, text) in enumerate(turns, 1):
-        role = known.get(name)
+        role = known.get(name, roles.get("others"))
         if role not in ROLES:
-            hint = did_you_mean(name, known, otherwise=f" Say who it is: 'task.roles={{{name}: assistant}}'.")
-            raise UserError(f"turn {number} is of '{name}', which is no role.{hint}", where=where)
+            hint = did_you_mean(name, usual)
+            remedy = (
+                f"say who it is, 'task.roles={{{name}: user}}', or what all others are, 'task.roles={{others: user}}'"
+            )
+            raise UserError(f"turn {number} is of '{name}', which is no role.{hint}", where=where, remedy=remedy)
         text = text_of(text, f"text of turn {number}", where)
         if messages and messages[-1]["role"] == role:
             messages[-1]["content"] += f"\n{text}"
@@ -75,7 +79,7 @@ def _lines(cell: str, where: str) -> list[tuple[str, str]]:
     for line in cell.splitlines():
         match = _SPEAKER.match(line)
         if match:
-            turns.append((match[1].strip(), (match[2] or "").strip()))
+            turns.append((match[1].strip().strip("#"), (match[2] or "").strip()))
         elif line.strip():
             if not turns:
                 raise UserError(f"the first line names no speaker: {line[:60]!r}", where=where)
