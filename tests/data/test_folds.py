@@ -1,5 +1,6 @@
 """Folds: which training rows are validation, whatever the seed, and what cannot be cut into folds."""
 
+import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -255,3 +256,29 @@ def test_a_running_text_is_cut_and_not_thinned(tmp_path: Path, changes: dict[str
 def test_a_fold_without_folds_is_one_message(composed: Callable[..., Any]) -> None:
     with pytest.raises(ConfigError, match=r"data\.fold: is 2, and data\.folds says nothing of folds"):
         composed("data=demo_topics", "data.fold=2")
+
+
+def held_of_contexts(folder: Path, contexts: Sequence[str | None], **changes: Any) -> list[str | None]:
+    """The contexts of the rows that are held out."""
+    task = task_of("question_answering", columns={"question": ["q"], "context": ["c"], "answer": ["a"]})
+    rows = [json.dumps({"q": f"q{i}", "c": context, "a": []}) for i, context in enumerate(contexts)]
+    (folder / "train.jsonl").write_text("\n".join(rows) + "\n")
+    tables = source_of(task, train=str(folder / "train.jsonl"), **changes).load(task.wanted)
+    return [record["context"] for _, record in tables["validation"].records()]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_large_context_is_not_held_out_for_a_small_share(tmp_path: Path, seed: int) -> None:
+    held = held_of_contexts(tmp_path, ["A"] * 90 + ["B"] * 10, validation_fraction=0.1, split_seed=seed)
+    assert held == ["B"] * 10
+    sizes = [
+        len(held_of_contexts(tmp_path, ["A"] * 40 + list("bcdefghijk") * 6, folds=3, fold=fold, split_seed=seed))
+        for fold in range(3)
+    ]
+    assert sum(sizes) == 100
+    assert max(sizes) <= 46
+
+
+@pytest.mark.parametrize("context", [None, "", "one for all"])
+def test_rows_without_contexts_or_about_one_are_held_out_singly(tmp_path: Path, context: str | None) -> None:
+    assert held_of_contexts(tmp_path, [context] * 50, validation_fraction=0.2) == [context] * 10

@@ -172,6 +172,10 @@ def test_empty_lines_a_byte_order_mark_and_gzip_are_no_hindrance(
         assert main(["predict", str(classifier), *arguments]) == 0
         told.append([json.loads(line)["text"] for line in capsys.readouterr().out.splitlines()])
     assert told == [["Doctors met .", "Heavy rain ."]] * 3
+    assert main(["predict", str(classifier), "--input", str(tmp_path / "in.txt")]) == 0
+    assert "in.txt: 1 empty line passed over" in capsys.readouterr().err
+    assert main(["predict", str(classifier), "--input", str(tmp_path)]) == 2
+    assert "there is no such file" in capsys.readouterr().err
 
 
 def test_nothing_is_predicted_of_nothing(classifier: Path) -> None:

@@ -10,7 +10,14 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForSeq2SeqLM,
+    AutoTokenizer,
+    PreTrainedTokenizerFast,
+)  # fmt: skip
 
 from finesweep.config.errors import UserError
 from finesweep.tasks.base import Feature, Frame, Row
@@ -426,7 +433,7 @@ def test_an_answer_is_learned_whole_where_the_prompt_is_no_part_of_it() -> None:
     thinking = TEMPLATE.replace("<assistant>{% endif %}", "<assistant><think>{% endif %}")
     row = turns("Who ?", "Klosen met Feis", "Where ?", "in Brunburg")
     (feature,) = task_of("dialogue", template=thinking).encode([row], decoder_frame())
-    assert learned(feature) == [*ids_of("in Brunburg"), END]
+    assert learned(feature) == [*ids_of("Klosen met Feis"), *ids_of("in Brunburg"), END]
     assert feature.extra["prompt"] == ids_of("<user>Who ?<assistant>Klosen met Feis<user>Where ?<assistant><think>")
 
 
@@ -461,6 +468,47 @@ def test_the_assistant_is_known_in_capitals_and_when_it_speaks_first() -> None:
     assert [message["role"] for message in said] == ["assistant", "user", "assistant"]
     said = messages_of([{"role": "AI", "content": "a"}, {"role": "Human", "content": "b"}], {}, "f:1")
     assert [message["role"] for message in said] == ["assistant", "user"]
+
+
+def test_what_looks_like_an_end_within_an_answer_is_none() -> None:
+    (feature,) = TASK.encode([turns("Who ?", "a 世 [MASK] b", "Where ?", "d")], decoder_frame())
+    assert learned(feature) == [*ids_of("a 世 [MASK] b"), END, *ids_of("d"), END]
+    own = AutoTokenizer.from_pretrained(CAUSAL_FILES)
+    own.add_tokens([AddedToken("<|end|>", special=True)])
+    own.chat_template = TEMPLATE.replace("{{ m.content }}", "{{ m.content }}<|end|>\n").replace(
+        "<assistant>{% endif %}", "<assistant><think>{% endif %}"
+    )
+    (feature,) = TASK.encode([turns("Who ?", "Klosen", "Where ?", "d")], decoder_of(own))
+    end = own.convert_tokens_to_ids("<|end|>")
+    assert learned(feature) == [*ids_of("Klosen"), end, *ids_of("d"), end]
+
+
+def test_the_first_word_is_learned_where_the_prompt_ends_in_a_blank() -> None:
+    made = Tokenizer(models.BPE())
+    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    made.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    texts = ["### Response: hello world hello world"] * 9
+    made.train_from_iterator(texts, trainers.BpeTrainer(vocab_size=300, initial_alphabet=alphabet, show_progress=False))
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=made)
+    tokenizer.add_special_tokens({"eos_token": "</s>", "pad_token": "<pad>"})
+    template = (
+        "{% for m in messages %}{{ '### Response: ' if m.role == 'assistant' else '' }}{{ m.content }}\n{% endfor %}"
+        "{% if add_generation_prompt %}### Response: {% endif %}"
+    )
+    (feature,) = task_of("dialogue", template=template).encode([turns("Who ?", "hello")], decoder_of(tokenizer))
+    assert tokenizer.decode(learned(feature)) == " hello</s>"
+    assert feature.input_ids[: len(feature.extra["prompt"])] == feature.extra["prompt"]
+
+
+def test_named_roles_are_not_overruled() -> None:
+    said = messages_of("Ann: hi\nCat: yo", {"Bob": "assistant", "others": "user"}, "x")
+    assert [message["role"] for message in said] == ["user"]
+    spoken = [{"role": "#P1#", "content": "a"}, {"role": "#P2#", "content": "b"}]
+    said = messages_of(spoken, {"#P1#": "assistant", "#P2#": "user"}, "x")
+    assert [message["role"] for message in said] == ["assistant", "user"]
+    with pytest.raises(UserError, match="turn 1 is of 'Ann', which is no role"):
+        messages_of("Ann: hi\nCat: yo", {"Bob": "assistant"}, "x")
 
 
 def test_all_others_may_have_one_role() -> None:

@@ -34,6 +34,10 @@ def test_gold_answers_come_in_many_forms(tmp_path: Path, cell: Any, answers: lis
 def test_a_question_may_stand_alone(tmp_path: Path) -> None:
     examples = read_files(TASK, tmp_path, {"train.csv": "question,answer\nWho ?,Klosen\n"})
     assert list(examples.splits["train"]) == [{"source": "question: Who ?", "answers": ["Klosen"], "target": "Klosen"}]
+    for name, text in (("blank.csv", "question,context,answer\nWho ?,,Klosen\n"), ("bare.tsv", "Who ?\tKlosen\n")):
+        (tmp_path / name).mkdir()
+        (row,) = read_files(TASK, tmp_path / name, {f"train{name[-4:]}": text}).splits["train"]
+        assert row == {"source": "question: Who ?", "answers": ["Klosen"], "target": "Klosen"}
     assert TASK.row_from_text("Who ?", "x") == {"source": "question: Who ?"}
 
 

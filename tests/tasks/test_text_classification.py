@@ -231,6 +231,20 @@ def test_a_label_for_each_class_names_those_that_are_1(tmp_path: Path) -> None:
         read_files(SEVERAL, tmp_path, {"train.jsonl": text})
 
 
+def test_flags_are_told_from_numbers_of_classes_by_the_whole_column(tmp_path: Path) -> None:
+    flags = '{"text": "a", "labels": [true, false]}\n{"text": "b", "labels": [0, 1]}\n'
+    numbers = '{"text": "a", "labels": [0, 1]}\n{"text": "b", "labels": [1]}\n'
+    for text, expected in ((flags, [["x"], ["y"]]), (numbers, [["x", "y"], ["y"]])):
+        examples = read_files(SEVERAL, tmp_path, {"train.jsonl": text}, label_names=["x", "y"])
+        assert [row["label"] for row in rows(examples)] == expected
+
+
+def test_names_that_are_numbers_are_names(tmp_path: Path) -> None:
+    names = ["1", "2", "3", "4", "5"]
+    examples = read_files(SINGLE, tmp_path, {"train.tsv": "a\t1\nb\t5\n"}, label_names=names)
+    assert [row["label"] for row in rows(examples)] == ["1", "5"]
+
+
 def test_one_class_alone_can_be_learned_where_a_text_may_have_none(tmp_path: Path) -> None:
     text = '{"text": "a", "labels": ["x"]}\n{"text": "b", "labels": []}\n'
     assert read_files(SEVERAL, tmp_path, {"train.jsonl": text}).labels == ["x"]

@@ -454,7 +454,7 @@ SMALL = {
     "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 3, "decoder_start_token_id": 3,
 }  # fmt: skip
 MORE: dict[str, dict[str, Any]] = {
-    **dict.fromkeys(("bart", "mbart", "m2m_100", "blenderbot", "pegasus"), SMALL),
+    **dict.fromkeys(("bart", "mbart", "m2m_100", "blenderbot", "pegasus", "plbart"), SMALL),
     "marian": {**SMALL, "decoder_vocab_size": 60},
     "led": {
         **SMALL,
@@ -494,6 +494,21 @@ def test_a_target_keeps_the_language_that_a_tokenizer_puts_behind_its_end() -> N
         ((ids, lost),) = targets_of(["Klosen met Feis ."], frame_of(behind), limit)
         assert ids == [*ids_of("Klosen met Feis .")[: limit - 2], END, language]
         assert lost == max(0, cut)
+
+
+@pytest.mark.parametrize("behind", [True, False])
+def test_a_language_is_written_first_unless_targets_end_with_it(behind: bool) -> None:
+    from tokenizers.processors import TemplateProcessing
+
+    knows = AutoTokenizer.from_pretrained(FILES)
+    knows.src_lang = knows.tgt_lang = None
+    knows.add_special_tokens({"additional_special_tokens": ["de_DE"]})
+    language = knows.convert_tokens_to_ids("de_DE")
+    specials = [("[SEP]", END), ("de_DE", language)]
+    form = "$A [SEP] de_DE" if behind else "de_DE $A [SEP]"
+    knows.backend_tokenizer.post_processor = TemplateProcessing(form, f"{form} $B", specials)
+    keys = task_of("translation", target_language="de_DE").writing(frame_of(knows, kind="encoder-decoder"))
+    assert keys == {"decoder_start_token_id" if behind else "forced_bos_token_id": language}
 
 
 @pytest.mark.parametrize("key", ["source_language", "target_language"])

@@ -140,21 +140,20 @@ class DataSource(ABC):
         return {"train": train.take(_numbers(~held), note), "validation": train.take(_numbers(held))}
 
     def _drawn(self, train: Table) -> np.ndarray:
-        """Which rows are validation (rows,): drawn by ``split_seed``, and all rows about one context together."""
-        unit, what = np.arange(len(train.rows)), "row"
-        if "context" in train.found:
-            contexts: dict[Any, int] = {}
-            unit = np.array([contexts.setdefault(str(c["context"]), len(contexts)) for _, c in train.records()])
-            what = "context"
-        count = len(np.unique(unit))
-        if count < max(2, self.folds or 0):
-            few = f"one {what}" if count == 1 else f"{count} {what}s"
+        """Which rows are validation (rows,), drawn by ``split_seed``: single ones, or all about some contexts."""
+        count = len(train.rows)
+        together = _by_context(train)
+        what = "context" if together else "row"
+        order: Any = array("q", range(len(together) or count))
+        if len(order) < max(2, self.folds or 0):
+            few = f"one {what}" if len(order) == 1 else f"{len(order)} {what}s"
             into = f"{self.folds} folds" if self.folds else "training and validation"
             raise UserError(f"{few} cannot be split into {into}", where=train.path)
-        order: Any = array("q", range(count))
         random.Random(f"finesweep-validation-{self.split_seed}").shuffle(order)
-        if self.folds is not None:
-            if "label" in train.found and what == "row":  # each fold gets its share of every class
+        if together:
+            chosen = self._contexts([together[number] for number in order], count)
+        elif self.folds is not None:
+            if "label" in train.found:  # each fold gets its share of every class
                 labels = [str(cells["label"]) for _, cells in train.records()]
                 order = sorted(order, key=labels.__getitem__)
             chosen = order[self.fold :: self.folds]
@@ -162,12 +161,26 @@ class DataSource(ABC):
             chosen = order[: self._held_of(count)]
         held = np.zeros(count, dtype=bool)
         held[np.asarray(chosen)] = True
-        return held[unit]
+        return held
+
+    def _contexts(self, groups: Sequence[list[int]], count: int) -> list[int]:
+        """Rows of whole groups, about as many as single rows would be."""
+        if self.folds is not None:
+            folds: list[list[int]] = [[] for _ in range(self.folds)]
+            for group in groups:
+                min(folds, key=len).extend(group)
+            return folds[self.fold]
+        chosen: list[int] = []
+        for group in groups:
+            if len(chosen) + len(group) <= self._held_of(count):
+                chosen += group
+        return chosen or min(groups, key=len)
 
     def _tail(self, count: int) -> np.ndarray:
         """Of a running text one stretch, that there are no holes in the rest: its end, or the fold's."""
         if count < max(2, self.folds or 0):
-            raise UserError(f"{count} lines cannot be split", where="data")
+            few = "one line" if count == 1 else f"{count} lines"
+            raise UserError(f"{few} cannot be split into {self.folds or 2} parts", where="data")
         held = np.zeros(count, dtype=bool)
         if self.folds is not None:
             held[count * self.fold // self.folds : count * (self.fold + 1) // self.folds] = True
@@ -193,3 +206,14 @@ def _sample(table: Table, limit: int | None, seed: int, *, running: bool) -> Tab
 def _numbers(chosen: np.ndarray) -> Sequence[int]:
     """The numbers of the chosen rows, at eight bytes each: there may be very many."""
     return array("q", np.flatnonzero(chosen).astype(np.int64).tobytes())
+
+
+def _by_context(table: Table) -> list[list[int]]:
+    """The rows about each context, those without one each by itself; empty where rows have no contexts to share."""
+    if "context" not in table.found:
+        return []
+    groups: dict[Any, list[int]] = {}
+    for row, (_, cells) in enumerate(table.records()):
+        text = str(cells["context"] or "").strip()
+        groups.setdefault(text or row, []).append(row)
+    return list(groups.values()) if len(groups) > 1 else []

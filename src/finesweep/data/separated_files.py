@@ -44,10 +44,11 @@ def read_separated(text: str, path: str, how: Reading, delimiter: str) -> Table:
     header = [cell.strip() for cell in records[0]]
     if _is_header(header, how):
         return Table(path, list(header), [list(r) for r in records[1:]], lines[1:], notes)
-    if not how.columns:
-        notes.insert(
-            0, f"{path}: the first row ({', '.join(header)[:60]}) holds no expected column name, so it is data"
-        )
+    why = (
+        "is data, as data.columns names the columns" if how.columns else "holds no expected column name, so it is data"
+    )
+    if not how.columns or any(cell.casefold() in how.expected for cell in header):
+        notes.insert(0, f"{path}: the first row ({', '.join(header)[:60]}) {why}")
     return Table(path, list(range(width)), [list(r) for r in records], lines, notes)
 
 

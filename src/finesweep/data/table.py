@@ -136,7 +136,9 @@ class Table:
                     remedy=f"set data.{name}_column to the column that holds the {name}",
                 )
             twin = next((other for other, taken in places.items() if taken == place), None)
-            if twin is not None:
+            if twin in wanted.optional and twin not in settings:  # a place that another has more right to
+                del places[twin]
+            elif twin is not None:
                 raise UserError(
                     f"{twin} and {name} would both come from column {self.columns[place[0][0]]}",
                     where=self.path,

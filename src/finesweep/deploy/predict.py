@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import gzip
 import json
+import logging
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -42,7 +43,7 @@ def predict_stream(
     Raises:
         UserError: the run has no model, or the input cannot be read.
     """
-    if path is not None and path != "-" and not Path(path).exists():
+    if path is not None and path != "-" and (not Path(path).exists() or Path(path).is_dir()):
         raise UserError("there is no such file", where=path)
     if output is not None and path is not None and Path(output).resolve() == Path(path).resolve():
         raise UserError("is the input file, which it would overwrite", where=f"--output {output}")
@@ -87,7 +88,7 @@ def _rows(task: Task, path: str | None, input_format: str) -> Iterator[Row]:
     with contextlib.ExitStack() as stack:
         lines: Iterable[str]
         lines = stack.enter_context(_lines_of(name)) if name else sys.stdin
-        objects = input_format == "jsonl"
+        objects, blank = input_format == "jsonl", 0
         try:
             for number, line in enumerate(lines, 1):
                 text = line.rstrip("\r\n").removeprefix("\ufeff" if number == 1 else "")
@@ -95,12 +96,16 @@ def _rows(task: Task, path: str | None, input_format: str) -> Iterator[Row]:
                     objects = text.lstrip().startswith("{")
                 where = f"{name or 'standard input'}:{number}"
                 if not text.strip() and (objects or not task.of_words):  # of words there may be none
+                    blank += 1
                     continue
                 yield _from_object(task, text, where) if objects else task.row_from_text(text, where)
         except UnicodeDecodeError as error:
             raise UserError(
                 "the text is not UTF-8", where=name or "standard input", remedy="convert it first"
             ) from error
+        if blank:
+            lines_of = "1 empty line" if blank == 1 else f"{blank} empty lines"
+            logging.getLogger("finesweep").warning(f"{name or 'standard input'}: {lines_of} passed over")
 
 
 def _lines_of(name: str) -> TextIO:

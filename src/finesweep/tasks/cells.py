@@ -42,7 +42,7 @@ def class_of(cell: Any, names: list[str], where: str) -> str:
     if isinstance(cell, bool):
         cell = int(cell) if names else str(cell)
     text = re.sub(r"^(-?\d+)\.0$", r"\1", text_of(cell, "label", where).strip())
-    if names and re.fullmatch(r"-?\d+", text):
+    if names and text not in names and re.fullmatch(r"-?\d+", text):
         if not 0 <= int(text) < len(names):
             raise UserError(f"the label is {text}, and data.label_names has {len(names)}", where=where)
         return names[int(text)]
@@ -64,28 +64,41 @@ def number_of(cell: Any, name: str, where: str) -> float:
     return value
 
 
-def classes_of(cell: Any, names: list[str], where: str) -> list[str]:
+def classes_of(cell: Any, names: list[str], where: str, *, flags: bool = False) -> list[str]:
     """A cell as names of classes: a list, or a text with a list in it or with commas between; may be empty.
+
+    Args:
+        flags: whether the list says 0 or 1 of each class in ``names``, see :func:`is_flags`.
 
     Raises:
         UserError: as in :func:`class_of`.
     """
-    if isinstance(cell, str):
-        text = cell.strip()
-        if text.startswith("[") and text.endswith("]"):
-            cell = [part.strip().strip("'\"") for part in text[1:-1].split(",")]
-        else:
-            cell = text.split(",")
-        cell = [part.strip() for part in cell if part.strip()]
     if cell is None:
         raise UserError("the label is missing", where=where)
-    cells = list(cell) if isinstance(cell, list | tuple) else [cell]
-    bits = [str(each).removesuffix(".0") for each in cells]
-    if len(bits) > 1 and set(bits) <= {"0", "1"} and (len(set(bits)) < len(bits) or len(bits) == len(names)):
-        if len(bits) != len(names):
-            message = (
-                f"the label is 0 or 1 for each of {len(bits)} classes, and data.label_names has {len(names)} names"
-            )
-            raise UserError(message, where=where)
-        return [name for name, bit in zip(names, bits, strict=True) if bit == "1"]
-    return [class_of(each, names, where) for each in cells]
+    cells = _parts(cell)
+    if flags:
+        return [name for name, part in zip(names, cells, strict=True) if _flag(part) == "1"]
+    found = [_flag(part) for part in cells]
+    if len(set(found)) < len(found) and set(found) <= {"0", "1"}:
+        message = f"the label is 0 or 1 for each of {len(found)} classes"
+        raise UserError(f"{message}, and data.label_names has {len(names)} names", where=where)
+    return [class_of(part, names, where) for part in cells]
+
+
+def is_flags(cell: Any, count: int) -> bool:
+    """Whether a cell is a list that says 0 or 1 of each of ``count`` classes."""
+    found = [_flag(part) for part in _parts(cell)]
+    return len(found) == count > 1 and set(found) <= {"0", "1"}
+
+
+def _flag(part: Any) -> str:
+    return str(int(part)) if isinstance(part, bool) else str(part).strip().removesuffix(".0")
+
+
+def _parts(cell: Any) -> list[Any]:
+    if isinstance(cell, str):
+        text = cell.strip()
+        in_list = text.startswith("[") and text.endswith("]")
+        parts = [part.strip() for part in (text[1:-1] if in_list else text).split(",")]
+        return [part.strip("'\"") if in_list else part for part in parts if part]
+    return list(cell) if isinstance(cell, list | tuple) else [cell]

@@ -1,6 +1,6 @@
 """Dialogue: turns with roles, of which the assistant's are learned and written."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from finesweep.config.errors import UserError
@@ -27,6 +27,10 @@ from finesweep.tasks.turns import DEFAULT_TEMPLATE, messages_of
 if TYPE_CHECKING:
     import torch
     from torch import nn
+
+
+#: Stands in for a turn, to see where a template puts it.
+_OTHER = "finesweep-was-here"
 
 
 @component
@@ -100,6 +104,8 @@ class Dialogue(Task):
     def _render(self, messages: Sequence[Row], frame: Frame, *, prompt: bool) -> str:
         """Turns as one text, up to where the assistant's next one would begin if it is a prompt.
 
+        Blanks at the end of a prompt are left out: to most tokenizers they are a part of the word that follows.
+
         Raises:
             UserError: the template is broken, or does not take such turns.
         """
@@ -109,11 +115,12 @@ class Dialogue(Task):
         if template is None and frame.tokenizer.chat_template is None:
             template = DEFAULT_TEMPLATE
         try:
-            return str(
+            text = str(
                 frame.tokenizer.apply_chat_template(
                     list(messages), chat_template=template, tokenize=False, add_generation_prompt=prompt
                 )
             )
+            return text.rstrip(" ") if prompt else text
         except TemplateError as error:
             roles = ", ".join(message["role"] for message in messages)
             raise UserError(
@@ -132,52 +139,48 @@ class Dialogue(Task):
             kept = prompt[-frame.max_length :]
             return Feature(index, kept, {"labels": [IGNORED] * len(kept), "prompt": kept}, cut)
         whole = self._render(messages, frame, prompt=False)
-        ids, starts = self._ids(whole, frame)
-        special = set(frame.tokenizer.all_special_ids)
+        ids, spans = self._ids(whole, frame)
+        shown = [
+            self._shown(turn, messages, whole, frame) for turn, m in enumerate(messages) if m["role"] == "assistant"
+        ]
+        if shown[-1] is None:
+            raise UserError(
+                f"the chat template does not show the answer {messages[-1]['content'][:60]!r}",
+                where="task.template",
+                remedy="give a template that does: task.template=…",
+            )
+        known = frame.tokenizer.added_tokens_decoder
+        special = [i for i, each in enumerate(ids) if each in known and known[each].special]
         labels = [IGNORED] * len(ids)
-        for begin, end in self._answers(whole, messages, frame):
-            inside = [i for i, start in enumerate(starts) if begin <= start < end]
-            # What a template puts behind the token that ends an answer (a line break) is not for the model to write.
-            last = next((i for i in reversed(inside) if ids[i] in special), None)
-            if last is None and end == len(whole):
-                ids, labels, last = [*ids, end_token(frame.tokenizer)], [*labels, IGNORED], len(ids)
-                inside.append(last)
-            for i in inside:
-                if last is None or i <= last:
+        closing = next((i for i in special if spans[i][0] >= shown[-1][1]), None)
+        for begin, end in filter(None, shown):
+            close = next((i for i in special if spans[i][0] >= end), -1)
+            if closing is not None and ids[close] == ids[closing]:
+                end = spans[close][1]  # and what a template puts behind it (a line break) is not for the model to write
+            for i, (start, stop) in enumerate(spans):
+                if stop > begin and start < end:
                     labels[i] = ids[i]
+        if closing is None:
+            ids, labels = [*ids, end_token(frame.tokenizer)], [*labels, end_token(frame.tokenizer)]
         cut = max(0, len(ids) - frame.max_length)  # what was said first is forgotten first
         return Feature(index, ids[cut:], {"labels": labels[cut:], "prompt": prompt[-frame.max_length :]}, cut)
 
-    def _ids(self, text: str, frame: Frame) -> tuple[list[int], list[int]]:
-        """Sub-words of a rendered text and where each begins in it; what a tokenizer puts before a text comes first."""
+    def _ids(self, text: str, frame: Frame) -> tuple[list[int], list[tuple[int, int]]]:
+        """Sub-words of a rendered text and their places in it; what a tokenizer puts before a text comes first."""
         (encoding,) = frame.tokenizer([text], add_special_tokens=False, verbose=False).encodings
         before = special_ids(frame.tokenizer)[0]
         if encoding.ids[: len(before)] == before:
             before = []
-        return [*before, *encoding.ids], [*[-1] * len(before), *(start for start, _ in encoding.offsets)]
+        return [*before, *encoding.ids], [*[(0, 0)] * len(before), *encoding.offsets]
 
-    def _answers(self, whole: str, messages: Sequence[Row], frame: Frame) -> Iterator[tuple[int, int]]:
-        """Where the assistant's turns stand in the rendered text, with what ends them.
+    def _shown(self, turn: int, messages: Sequence[Row], whole: str, frame: Frame) -> tuple[int, int] | None:
+        """Where a turn's text stands in the rendered dialogue: where another text in its place would begin and end.
 
-        A template may show earlier turns otherwise than the last (without its thoughts, say): such are not learned.
+        None where the template does not show it, as some do with the thoughts of earlier turns.
         """
-        for turn, message in enumerate(messages):
-            if message["role"] != "assistant":
-                continue
-            last = turn == len(messages) - 1
-            upto = whole if last else self._render(messages[: turn + 1], frame, prompt=False)
-            prompt = self._render(messages[:turn], frame, prompt=True) if turn else None
-            if prompt and whole.startswith(upto) and upto.startswith(prompt) and upto != prompt:
-                yield len(prompt), len(upto)
-            elif last:
-                begin = whole.rfind(message["content"].strip())
-                if begin < 0:
-                    raise UserError(
-                        f"the chat template does not show the answer {message['content'][:60]!r} as it is",
-                        where="task.template",
-                        remedy="give a template that does: task.template=…",
-                    )
-                yield begin, len(whole)
+        other = [*messages[:turn], {**messages[turn], "content": _OTHER}, *messages[turn + 1 :]]
+        before, found, after = self._render(other, frame, prompt=False).partition(_OTHER)
+        return (len(before), len(whole) - len(after)) if found else None
 
     def _pair(self, index: int, messages: Sequence[Row], frame: Frame) -> Feature:
         """For an encoder-decoder: what was said before as its source, the last answer as its target."""

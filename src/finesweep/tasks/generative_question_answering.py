@@ -48,7 +48,7 @@ class GenerativeQuestionAnswering(TextToText):
 
 
 def _asked(cells: Mapping[str, Any], where: str) -> Row:
-    names = ("question", "context") if cells.get("context") is not None else ("question",)
+    names = ("question", "context") if str(cells.get("context") or "").strip() else ("question",)
     return {"source": " ".join(f"{name}: {text_of(cells[name], name, where)}" for name in names)}
 
 

@@ -102,7 +102,7 @@ def targets_of(texts: Sequence[str], frame: Frame, limit: int) -> list[tuple[lis
     for ids in frame.tokenizer(text_target=list(texts), verbose=False)["input_ids"]:
         tail = ids[-2:] if ids[-2:-1] == [end] else [end]
         said = ids[: -len(tail)] if ids[-len(tail) :] == tail else ids
-        room = limit - len(tail)
+        room = max(0, limit - len(tail))
         out.append(([*said[:room], *tail], max(0, len(said) - room)))
     return out
 
@@ -130,14 +130,16 @@ def written_logits(model: "nn.Module", batch: Batch, target: "torch.Tensor") -> 
     import torch
 
     config: Any = model.config
+    begin = getattr(config, "decoder_start_token_id", None)
     ids = target.masked_fill(target == IGNORED, config.pad_token_id)
-    if config.model_type == "mbart":  # begins with what its targets end with
+    if config.model_type in ("mbart", "plbart"):  # begin with what their targets end with
         last = (ids != config.pad_token_id).sum(1, keepdim=True).clamp(min=1) - 1
-        start = ids.gather(1, last)
+        shifted = torch.cat([ids.gather(1, last), ids[:, :-1]], 1)
+    elif begin is None:
+        shifted = model.prepare_decoder_input_ids_from_labels(ids)  # type: ignore[operator]
     else:
-        start = torch.full_like(ids[:, :1], config.decoder_start_token_id)
+        shifted = torch.cat([torch.full_like(ids[:, :1], begin), ids[:, :-1]], 1)
     inputs = {name: batch[name] for name in ("input_ids", "attention_mask")}
-    shifted = torch.cat([start, ids[:, :-1]], 1)
     return model(**inputs, decoder_input_ids=shifted, use_cache=False).logits
 
 

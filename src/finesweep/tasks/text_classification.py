@@ -1,7 +1,7 @@
 """Classes or a number for a text, or for a pair of texts: one class, any number of classes, or a score."""
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from finesweep.config.errors import UserError
@@ -10,7 +10,7 @@ from finesweep.data.base import DataSource
 from finesweep.data.table import Table, notes_of
 from finesweep.results.tables import Scores
 from finesweep.tasks.base import Batch, Examples, Feature, Frame, Kind, Row, Task
-from finesweep.tasks.cells import classes_of, number_of, text_of
+from finesweep.tasks.cells import classes_of, is_flags, number_of, text_of
 from finesweep.tasks.labels import class_label, known_labels, listed, renamed, weigh
 from finesweep.tasks.tensors import IGNORED, class_loss, encode_texts, model_batch
 
@@ -48,14 +48,15 @@ class TextTask(Task):
 
     def _rows(self, table: Table, source: DataSource) -> list[Row]:
         rows = []
+        label_of = self.label_reader(table, source)
         for where, cells in table.records():
             row: Row = {name: text_of(cells[name], name, where) for name in ("text", "text_pair") if name in cells}
-            rows.append(row | {"label": self.label_of(cells["label"], source, where)})
+            rows.append(row | {"label": label_of(cells["label"], where)})
         return rows
 
     @abstractmethod
-    def label_of(self, cell: Any, source: DataSource, where: str) -> Any:
-        """The gold label of a cell. Raises UserError with file and line."""
+    def label_reader(self, table: Table, source: DataSource) -> Callable[[Any, str], Any]:
+        """What makes the gold label of a cell and its place. It raises UserError with file and line."""
 
     def weigh_rows(self, rows: Sequence[Row], labels: Sequence[str]) -> None:
         """Give training rows a ``weight``, if they are not to count alike."""
@@ -119,8 +120,8 @@ class TextClassification(TextTask):
     def head(self, labels: Sequence[str]) -> dict[str, Any]:
         return {**super().head(labels), "problem_type": "single_label_classification"}
 
-    def label_of(self, cell: Any, source: DataSource, where: str) -> str:
-        return class_label(cell, source, where)
+    def label_reader(self, table: Table, source: DataSource) -> Callable[[Any, str], Any]:
+        return lambda cell, where: class_label(cell, source, where)
 
     def weigh_rows(self, rows: Sequence[Row], labels: Sequence[str]) -> None:
         weigh(rows, self.class_weights, labels)
@@ -172,9 +173,15 @@ class MultiLabelClassification(TextTask):
     def head(self, labels: Sequence[str]) -> dict[str, Any]:
         return {**super().head(labels), "problem_type": "multi_label_classification"}
 
-    def label_of(self, cell: Any, source: DataSource, where: str) -> list[str]:
-        found = classes_of(cell, source.label_names, where)
-        return sorted({renamed(listed(label, source, where), source) for label in found})
+    def label_reader(self, table: Table, source: DataSource) -> Callable[[Any, str], Any]:
+        names = source.label_names
+        flags = all(is_flags(cells["label"], len(names)) for _, cells in table.records())
+
+        def read(cell: Any, where: str) -> list[str]:
+            found = classes_of(cell, names, where, flags=flags)
+            return sorted({renamed(listed(label, source, where), source) for label in found})
+
+        return read
 
     def target(self, row: Row, ids: Mapping[str, int]) -> dict[str, Any]:
         gold = set(row.get("label", ()))
@@ -224,8 +231,8 @@ class TextRegression(TextTask):
     def head(self, labels: Sequence[str]) -> dict[str, Any]:
         return {"num_labels": 1, "problem_type": "regression"}
 
-    def label_of(self, cell: Any, source: DataSource, where: str) -> float:
-        return number_of(cell, "label", where)
+    def label_reader(self, table: Table, source: DataSource) -> Callable[[Any, str], Any]:
+        return lambda cell, where: number_of(cell, "label", where)
 
     def target(self, row: Row, ids: Mapping[str, int]) -> dict[str, Any]:
         return {"label": row.get("label", float("nan"))}

@@ -50,7 +50,10 @@ class Translation(TextToText):
     def writing(self, frame: Frame) -> dict[str, Any]:
         if self.target_language is None:
             return {}
-        return {"forced_bos_token_id": _language_id(frame.tokenizer, self.target_language)}
+        language = _language_id(frame.tokenizer, self.target_language)
+        # mBART's first models begin with what their targets end with: the language. All others write it first.
+        ends = frame.tokenizer(text_target="a")["input_ids"][-1] == language
+        return {"decoder_start_token_id" if ends else "forced_bos_token_id": language}
 
     def score(self, rows: Sequence[Row], predictions: Sequence[Row], loss: float) -> Scores:
         from sacrebleu.metrics import BLEU, CHRF  # takes a moment, and nothing else needs it

@@ -43,7 +43,7 @@ def messages_of(cell: Any, roles: Mapping[str, str], where: str) -> list[Row]:
     usual = _USUAL | {role: role for role in ROLES}
     known = {**usual, **{name: usual[name.lower()] for name in names if name.lower() in usual}}
     known |= {name.strip("#"): role for name, role in roles.items()}  # a command line has no way to write a #
-    if len(names) <= 2 and not any(name in known for name in names):
+    if not roles and len(names) <= 2 and not any(name in known for name in names):
         known |= dict(zip(names, ("user", "assistant"), strict=False))
     messages: list[Row] = []
     for number, (name, text) in enumerate(turns, 1):
@@ -70,7 +70,7 @@ def _objects(cell: Any, where: str) -> list[tuple[str, Any]]:
         name, text = turn.get("role", turn.get("from")), turn.get("content", turn.get("value"))
         if not isinstance(name, str):
             raise UserError(f"turn {number} has no 'role'", where=where)
-        turns.append((name, text))
+        turns.append((name.strip("#"), text))
     return turns
 
 
