@@ -1,12 +1,11 @@
 """Texts with classes or numbers: topics, kinds of names in a text, what follows from what, how alike two texts are."""
 
-import random
 from collections.abc import Iterator
 from typing import Any
 
 from finesweep.data.demo.cast import scenes
 from finesweep.data.demo.entities import sentences
-from finesweep.data.demo.facts import Fact, another, fact_about, facts_about
+from finesweep.data.demo.facts import TIES, facts_about
 from finesweep.data.demo.world import World
 
 
@@ -23,25 +22,26 @@ def mentions(world: World, count: int, *, seed: int, unseen: float) -> Iterator[
 
 
 def entailment(world: World, count: int, *, seed: int, unseen: float) -> Iterator[dict[str, Any]]:
-    """``{"text", "text_pair", "label"}``: the second text follows from the first, contradicts it, or neither."""
-    for cast, _, rng in scenes(world, count, writer="entailment", seed=seed, unseen=unseen):
-        label = rng.choice(("entailment", "neutral", "contradiction"))
-        fact = fact_about(cast, rng)
-        said = fact.template(rng)
-        other = fact if label == "entailment" else another(fact, cast, rng)
-        if label == "contradiction":
-            other = Fact(fact.tie, fact.a, other.b)
-        yield {"text": fact.fill(said, rng), "text_pair": other.say(rng, other_than=said), "label": label}
+    """``{"text", "text_pair", "label"}``: how the second text stands to the first."""
+    for label, pair in _pairs(world, count, "entailment", seed, unseen):
+        yield {**pair, "label": label}
 
 
 def similarity(world: World, count: int, *, seed: int, unseen: float) -> Iterator[dict[str, Any]]:
-    """``{"text", "text_pair", "score"}``: two texts of three facts each; the score is how many they share."""
-    for cast, _, rng in scenes(world, count, writer="similarity", seed=seed, unseen=unseen):
-        shared = rng.randrange(4)
-        facts = facts_about(cast, rng, 6 - shared)
-        first, second = facts[:3], [*facts[:shared], *facts[3:]]
-        yield {"text": _said(first, rng), "text_pair": _said(second, rng), "score": float(shared)}
+    """``{"text", "text_pair", "score"}``: 2 for the same in other words, 1 for its denial, 0 for else."""
+    scores = {"entailment": 2.0, "contradiction": 1.0, "neutral": 0.0}
+    for label, pair in _pairs(world, count, "similarity", seed, unseen):
+        yield {**pair, "score": scores[label]}
 
 
-def _said(facts: list[Fact], rng: random.Random) -> str:
-    return " ".join(fact.say(rng) for fact in rng.sample(facts, len(facts)))
+def _pairs(world: World, count: int, writer: str, seed: int, unseen: float) -> Iterator[tuple[str, dict[str, str]]]:
+    """Two texts, and how the second stands to the first."""
+    for cast, _, rng in scenes(world, count, writer=writer, seed=seed, unseen=unseen):
+        label = rng.choice(("entailment", "neutral", "contradiction"))
+        fact, unrelated = facts_about(cast, rng, 2, ties=rng.sample(list(TIES), 2))
+        said = fact.template(rng)
+        if label == "contradiction":
+            second = fact.deny(rng)
+        else:
+            second = (fact if label == "entailment" else unrelated).say(rng, other_than=said)
+        yield label, {"text": fact.fill(said, rng), "text_pair": second}

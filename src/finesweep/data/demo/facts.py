@@ -1,6 +1,7 @@
 """What is true in the world, as sentences: who works where, who was born where, who is behind what."""
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from finesweep.data.demo.cast import DAYS, Cast
@@ -29,6 +30,15 @@ TIES: dict[str, tuple[tuple[str, ...], str]] = {
     ),
 }
 
+#: Sentences that deny a tie.
+DENIALS: dict[str, tuple[str, ...]] = {
+    "works_for": ("{a} never worked for {b} .", "{b} did not hire {a} .", "{a} is not with {b} ."),
+    "born_in": ("{a} was not born in {b} .", "{b} is not the birthplace of {a} .", "{a} never lived in {b} ."),
+    "based_in": ("{a} has no seat in {b} .", "The offices of {a} are not in {b} .", "{b} was never home to {a} ."),
+    "located_in": ("{a} is not a town in {b} .", "{b} is not the country around {a} .", "{a} never was in {b} ."),
+    "made_by": ("The {a} was not the idea of {b} .", "{b} is not behind the {a} .", "{b} never brought up the {a} ."),
+}
+
 
 @dataclass(frozen=True)
 class Fact:
@@ -45,6 +55,10 @@ class Fact:
     def fill(self, template: str, rng: random.Random) -> str:
         """A template with the two names in it."""
         return template.format(a=self.a, b=self.b, day=rng.choice(DAYS))
+
+    def deny(self, rng: random.Random) -> str:
+        """A sentence that says the opposite."""
+        return self.fill(rng.choice(DENIALS[self.tie]), rng)
 
     def template(self, rng: random.Random, *, other_than: str = "") -> str:
         """One of the ways to say it."""
@@ -82,11 +96,11 @@ def another(fact: Fact, cast: Cast, rng: random.Random) -> Fact:
             return other
 
 
-def facts_about(cast: Cast, rng: random.Random, count: int) -> list[Fact]:
-    """Several facts, no two of them with a name in common."""
+def facts_about(cast: Cast, rng: random.Random, count: int, *, ties: Sequence[str] = ()) -> list[Fact]:
+    """Several facts, no two of them with a name in common; with ``ties``, one of each of these kinds in turn."""
     found: list[Fact] = []
     while len(found) < count:
-        fact = fact_about(cast, rng)
+        fact = fact_about(cast, rng, ties[len(found)] if ties else None)
         if not any({fact.a, fact.b} & {other.a, other.b} for other in found):
             found.append(fact)
     return found

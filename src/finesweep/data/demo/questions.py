@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from finesweep.data.demo.cast import DAYS, Cast, scenes
-from finesweep.data.demo.facts import Fact, another, fact_about, facts_about
+from finesweep.data.demo.facts import TIES, Fact, another, fact_about, facts_about
 from finesweep.data.demo.world import World
 
 #: Sentences in which two names stand in no relation.
@@ -63,17 +63,14 @@ def _untold(facts: list[Fact], cast: Cast, rng: random.Random) -> Fact:
 
 
 def choices(world: World, count: int, *, seed: int, unseen: float) -> Iterator[dict[str, Any]]:
-    """``{"context", "question", "choices", "label"}``: four names of one kind, of which the context tells the right."""
+    """``{"context", "question", "choices", "label"}``: four statements, of which one says the context again."""
     for cast, _, rng in scenes(world, count, writer="choices", seed=seed, unseen=unseen):
-        asked, *rest = facts_about(cast, rng, 2)
-        told = [asked, *rest]
-        names = {asked.b}
-        while len(names) < 4:
-            names.add(another(asked, cast, rng).b)
-        offered = rng.sample(sorted(names), 4)
+        told, *others = facts_about(cast, rng, 4, ties=rng.sample(list(TIES), 4))
+        said = told.template(rng)
+        offered = rng.sample([told, *others], 4)
         yield {
-            "context": " ".join(fact.say(rng) for fact in rng.sample(told, len(told))),
-            "question": asked.question,
-            "choices": offered,
-            "label": offered.index(asked.b),
+            "context": told.fill(said, rng),
+            "question": "What does this mean ?",
+            "choices": [fact.say(rng, other_than=said) for fact in offered],
+            "label": offered.index(told),
         }
