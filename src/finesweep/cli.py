@@ -21,6 +21,7 @@ finesweep fine-tunes transformers by configuration, with the sweep as the unit o
   finesweep evaluate RUN [OVERRIDES]
                                     score a finished run on other data: … data=files data.test=other.txt
   finesweep predict RUN             predict new text, from --text, --input or standard input
+  finesweep resume RUN              go on with a run that was stopped; giving its command again does the same
 
   finesweep COMMAND --help          more on a command; `finesweep train --help` lists all groups and keys
   finesweep --version
@@ -47,6 +48,7 @@ def main(argv: list[str] | None = None) -> int:
         "data": _data,
         "evaluate": _evaluate,
         "predict": _predict,
+        "resume": _resume,
     }
     try:
         if arguments[0] not in commands:
@@ -170,3 +172,13 @@ def _predict(argv: list[str]) -> int:
     from finesweep import commands
 
     return commands.predict(args)
+
+
+def _resume(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser("finesweep resume", description="Go on where a run stopped.", allow_abbrev=False)
+    parser.add_argument("run", help="a run's folder, or a unique part of its name")
+    args = parser.parse_args(argv)
+
+    from finesweep import commands
+
+    return commands.resume(args)

@@ -19,8 +19,10 @@ from omegaconf import DictConfig
 
 from finesweep.config.check import check
 from finesweep.config.compose import CONFIG_NAME, compose, hydra_session, lenient
-from finesweep.config.errors import ConfigError, Problem, UserError
-from finesweep.results.record import RunRecord, find_run
+from finesweep.config.errors import ChangedError, ConfigError, Problem, UserError
+from finesweep.config.identity import config_hash
+from finesweep.results.lock import is_live
+from finesweep.results.record import RunRecord, find_run, recorded_config, unfinished
 from finesweep.sweeps.sweep import checked_jobs, run_job, run_sweep
 
 
@@ -30,29 +32,43 @@ def train(args: Namespace, command: str) -> int:
     with hydra_session(args.config_dir) as hydra:
         if args.multirun or (not args.run and hydra.get_mode(CONFIG_NAME, list(args.overrides)) == RunMode.MULTIRUN):
             return 1 if run_sweep(hydra, args.overrides, command) else 0
-        record = run_single(hydra, args.overrides, command)
-        before, after = (record.metrics[split][record.objective["metric"]] for split in ("before", "validation"))
-        test = record.metrics.get("test", {}).get(record.objective["metric"])
-        print(
-            f"{record.objective['metric']}: validation {after:.4f} (untrained {before:.4f})"
-            + (f", test {test:.4f}" if test is not None else "")
-        )
-        print(f"Results: {record.folder}/report.md")
+        _print_result(run_single(hydra, args.overrides, command))
         return 0
 
 
+def _print_result(record: RunRecord) -> None:
+    before, after = (record.metrics[split][record.objective["metric"]] for split in ("before", "validation"))
+    test = record.metrics.get("test", {}).get(record.objective["metric"])
+    print(
+        f"{record.objective['metric']}: validation {after:.4f} (untrained {before:.4f})"
+        + (f", test {test:.4f}" if test is not None else "")
+    )
+    print(f"Results: {record.folder}/report.md")
+
+
 def run_single(hydra: Hydra, overrides: list[str], command: str) -> RunRecord:
-    """Compose, check and train one run.
+    """Compose, check and train one run; the newest unfinished one of the same configuration goes on.
 
     Raises:
         ConfigError: with all problems of the configuration; nothing was started.
     """
-    check(compose(hydra, overrides))
+    hashed = config_hash(check(compose(hydra, overrides)))
+    named = any(text.startswith("hydra.run.dir=") for text in overrides)
     ended: list[RunRecord | Exception] = []
 
     def job(cfg: DictConfig) -> None:
+        fresh = Path(HydraConfig.get().runtime.output_dir)
+        waiting = [] if named else [folder for folder in unfinished(fresh.parent, hashed) if not is_live(folder)]
         try:
-            ended.append(run_job(cfg, Path(HydraConfig.get().runtime.output_dir), list(overrides), command))
+            if waiting:
+                with contextlib.suppress(OSError):
+                    fresh.rmdir()  # Hydra has made it
+                try:
+                    ended.append(run_job(cfg, waiting[0], list(overrides), command))
+                    return
+                except ChangedError as error:
+                    logging.getLogger("finesweep").warning(f"a new run begins. {error.where}: {error.what}")
+            ended.append(run_job(cfg, fresh, list(overrides), command))
         except Exception as error:  # Hydra would print a line of its own before it raised it again
             ended.append(error)
 
@@ -60,6 +76,23 @@ def run_single(hydra: Hydra, overrides: list[str], command: str) -> RunRecord:
     if isinstance(ended[0], Exception):
         raise ended[0]
     return ended[0]
+
+
+def resume(args: Namespace) -> int:
+    """Go on with a run that did not end well."""
+    _log_to_stderr()
+    folder = find_run(args.run).resolve()
+    record = RunRecord.read(folder)
+    if record.status == "ok":
+        print(f"{args.run} has ended well already, there is nothing to go on with")
+        return 0
+    values = recorded_config(record)
+
+    from finesweep.training.runner import run
+
+    with contextlib.chdir(record.cwd):
+        _print_result(run(values, folder, sweep=record.sweep))
+    return 0
 
 
 def _log_to_stderr() -> None:
@@ -116,7 +149,7 @@ def complete(args: Namespace) -> int:
         raise UserError("shell completion takes install=bash or install=zsh", where="--shell-completion")
     words = os.environ.get("COMP_LINE", "").split(" ")[1:]
     if len(words) <= 1:
-        print("train check data evaluate predict")
+        print("train check data evaluate predict resume")
         return 0
     with hydra_session(None) as hydra:
         found = BashCompletion(hydra.config_loader)._query(CONFIG_NAME, " ".join(words[1:]))

@@ -112,13 +112,13 @@ def test_the_modes_come_back_after_scoring(set_up, shape, strategy):
 def test_the_trainable_weights_alone_bring_a_trained_model_back(set_up, batch, tmp_path, shape, strategy):
     import torch
 
-    from finesweep.training.checkpoint import load_weights, save_weights
+    from finesweep.training.checkpoint import load_weights, read, weights, write
 
     run, fresh = set_up(shape, strategy), set_up(shape, strategy)
     run.train(batch)
-    save_weights(run.model, run.strategy.trainable(run.model, 0), tmp_path / "best.safetensors")
+    write(tmp_path / "best.safetensors", weights(run.model, run.strategy.trainable(run.model, 0)), {})
     assert not torch.allclose(fresh.logits(batch), run.logits(batch), atol=1e-3)
-    load_weights(fresh.model, tmp_path / "best.safetensors")
+    load_weights(fresh.model, read(tmp_path / "best.safetensors")[0])
     assert torch.equal(fresh.logits(batch), run.logits(batch))
 
 

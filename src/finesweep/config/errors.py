@@ -30,6 +30,10 @@ def _rebuild(cls: type[UserError], what: str, where: str, remedy: str) -> UserEr
     return cls(what, where=where, remedy=remedy)
 
 
+class ChangedError(UserError):
+    """A run cannot go on or be done again: its data or its base model are not what they were."""
+
+
 class TrainingError(UserError):
     """Training could not go on (a loss that is not a number, say). The run is recorded as failed; exit status 1."""
 

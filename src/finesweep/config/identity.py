@@ -8,7 +8,16 @@ from omegaconf import DictConfig, OmegaConf
 
 #: Keys that cannot change a result: where it goes, who watches, what it is called. Dots go into a node.
 NO_EFFECT = frozenset(
-    {"hydra", "name", "logger", "trainer.progress", "trainer.log_every_n_steps", "trainer.save_model", "task.cache_dir"}
+    {
+        "hydra",
+        "logger",
+        "name",
+        "task.cache_dir",
+        "trainer.checkpoint_minutes",
+        "trainer.log_every_n_steps",
+        "trainer.progress",
+        "trainer.save_model",
+    }
 )
 
 
@@ -24,9 +33,21 @@ def plain(cfg: DictConfig) -> dict[str, Any]:
 
 def config_hash(cfg: DictConfig | dict[str, Any]) -> str:
     """SHA-256 of the resolved configuration minus :data:`NO_EFFECT`, independent of the order of its keys."""
-    values = plain(cfg) if isinstance(cfg, DictConfig) else {k: v for k, v in cfg.items() if k != "hydra"}
-    kept = _without(values, "")
+    kept = effective(plain(cfg) if isinstance(cfg, DictConfig) else cfg)
     return hashlib.sha256(json.dumps(kept, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def effective(values: dict[str, Any]) -> dict[str, Any]:
+    """What of a configuration can change a result."""
+    return _without(values, "")
+
+
+def differences(then: Any, now: Any, path: str = "") -> list[str]:
+    """What differs between two trees of plain values, by name: ``optimizer.lr: 0.1, now 0.2``."""
+    if isinstance(then, dict) and isinstance(now, dict):
+        below = [(key, f"{path}.{key}" if path else str(key)) for key in sorted({*then, *now})]
+        return [line for key, place in below for line in differences(then.get(key), now.get(key), place)]
+    return [] if then == now else [f"{path}: {then}, now {now}"]
 
 
 def _without(node: Any, path: str) -> Any:

@@ -1,9 +1,13 @@
 """Ctrl-C and SIGTERM as one exception that no ``except Exception`` swallows, with the exit status that is due."""
 
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupted(BaseException):
@@ -25,13 +29,54 @@ def interruptible() -> Iterator[None]:
 
     def stop(number: int, frame: FrameType | None) -> None:
         del frame
-        for each in (signal.SIGINT, signal.SIGTERM):
+        for each in _SIGNALS:
             signal.signal(each, signal.SIG_IGN)
         raise Interrupted(number)
 
-    before = {each: signal.signal(each, stop) for each in (signal.SIGINT, signal.SIGTERM)}
+    before = {each: signal.signal(each, stop) for each in _SIGNALS}
     try:
         yield
     finally:
         for each, handler in before.items():
             signal.signal(each, handler)
+
+
+class StopRequest:
+    """SIGINT and SIGTERM held back until the work is where it can be stopped; a second signal does not wait.
+
+    Signals reach the main thread alone; in any other, nothing is held back and nothing is ever asked.
+    """
+
+    def __init__(self) -> None:
+        self.number: int | None = None
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> "StopRequest":
+        if threading.current_thread() is threading.main_thread():
+            heard = [each for each in _SIGNALS if signal.getsignal(each) is not signal.SIG_IGN]
+            self._before = {each: signal.signal(each, self._note) for each in heard}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for each, handler in self._before.items():
+            signal.signal(each, handler)
+        self._before = {}
+
+    def listen_again(self) -> None:
+        """Take the signals back from who has taken them meanwhile (Lightning does)."""
+        for each in self._before:
+            signal.signal(each, self._note)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        del frame
+        if self.number is not None:
+            raise Interrupted(number)
+        self.number = number
+
+    def stop_if_asked(self) -> None:
+        """
+        Raises:
+            Interrupted: there was a signal.
+        """
+        if self.number is not None:
+            raise Interrupted(self.number)

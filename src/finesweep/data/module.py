@@ -1,13 +1,13 @@
 """The LightningDataModule: features of each split, in the batches of the plan."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Sampler
 
 from finesweep.config.errors import UserError
 from finesweep.data.batch_plan import evaluation_plan, training_plan
@@ -46,6 +46,8 @@ class DataModule(pl.LightningDataModule):
         self._collate, self._weight = collate, weight
         self._batch_size, self._eval_batch_size, self._accumulate = batch_size, eval_batch_size, accumulate
         self._seed, self._num_workers = seed, num_workers
+        #: The epoch that a resumed training goes on in, and how many of its batches it has had.
+        self.done = (0, 0)
 
     def steps_per_epoch(self, world_size: int = 1) -> int:
         """Optimizer steps in an epoch."""
@@ -55,7 +57,9 @@ class DataModule(pl.LightningDataModule):
         trainer = self.trainer
         assert trainer is not None  # Lightning sets it before it asks
         rank, world = trainer.global_rank, trainer.world_size
-        return self._loader("train", self._training_batches(trainer.current_epoch, rank, world))
+        epoch, done = self.done
+        batches = self._training_batches(trainer.current_epoch, rank, world)
+        return self._loader("train", batches, done if trainer.current_epoch == epoch else 0)
 
     def val_dataloader(self) -> DataLoader:
         return self._evaluation_loader("validation")
@@ -103,15 +107,29 @@ class DataModule(pl.LightningDataModule):
         plan = evaluation_plan(lengths, size, rank=trainer.global_rank, world_size=trainer.world_size)
         return self._loader(split, [(batch, 1.0) for batch in plan])
 
-    def _loader(self, split: str, batches: list[tuple[list[int], float]]) -> DataLoader:
+    def _loader(self, split: str, batches: list[tuple[list[int], float]], done: int = 0) -> DataLoader:
         # The planned batches are the data set; PyTorch's own batching is off (batch_size=None).
         return DataLoader(
             batches,  # type: ignore[arg-type]
             batch_size=None,
+            sampler=_Rest(len(batches), done),
             collate_fn=partial(_make_batch, self.features[split], self._collate),
             num_workers=self._num_workers,
             persistent_workers=False,
         )
+
+
+class _Rest(Sampler[int]):
+    """What is left of an epoch, with the length of the whole: the trainer counts from its beginning."""
+
+    def __init__(self, count: int, done: int) -> None:
+        self._count, self._done = count, done
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(self._done, self._count))
 
 
 def _make_batch(features: Sequence[Any], collate: Collate, planned: tuple[list[int], float]) -> dict[str, Any]:

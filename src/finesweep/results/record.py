@@ -8,7 +8,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+import yaml
+
 from finesweep.config.errors import UserError
+from finesweep.config.identity import config_hash
 
 FILE = "record.json"
 FORMAT = 1
@@ -30,6 +33,11 @@ class RunRecord:
         objective: ``metric``, ``direction``, and the best ``value`` with its ``epoch`` and ``step``.
         metrics: ``before`` (the untrained model), ``validation`` and ``test`` (the best one), each by name.
         timing: ``train_seconds`` (optimisation alone), ``samples_per_second``, ``tokens_per_second``, …
+        config: the resolved configuration; ``cwd`` is the folder that its relative paths start from.
+        sweep: the name of the sweep that it belongs to.
+        process: which one works or worked on it last, ``pid`` and ``host``.
+        resumed: for each time that it went on after a stop: ``at``, the ``step``, and what of the environment
+            ``differs`` from the first time.
         notes: what the data reader decided that the user should know.
     """
 
@@ -41,7 +49,7 @@ class RunRecord:
     overrides: list[str]
     status: Status = "running"
     format: int = FORMAT
-    started: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+    started: str = field(default_factory=lambda: now())
     finished: str | None = None
     git: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, Any] = field(default_factory=dict)
@@ -53,6 +61,11 @@ class RunRecord:
     metrics: dict[str, dict[str, float]] = field(default_factory=dict)
     timing: dict[str, float] = field(default_factory=dict)
     peak_memory_bytes: int | None = None
+    config: dict[str, Any] = field(default_factory=dict)
+    cwd: str = "."
+    sweep: str | None = None
+    process: dict[str, Any] = field(default_factory=dict)
+    resumed: list[dict[str, Any]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     error: str | None = None
 
@@ -64,7 +77,7 @@ class RunRecord:
     def end(self, status: Status, error: str | None = None) -> None:
         """Write the record with its final status."""
         self.status, self.error = status, error
-        self.finished = datetime.now(UTC).isoformat(timespec="seconds")
+        self.finished = now()
         self.write()
 
     @classmethod
@@ -83,6 +96,27 @@ class RunRecord:
             raise UserError(f"the record cannot be read: {error}", where=str(file)) from error
         known = {f.name for f in fields(cls)}
         return cls(folder=Path(folder), **{key: value for key, value in values.items() if key in known})
+
+
+def recorded_config(record: RunRecord) -> dict[str, Any]:
+    """The resolved configuration of a run, as its record or, in records of old, config.yaml holds it.
+
+    Raises:
+        UserError: it is not the one that the run was started with.
+    """
+    file = record.folder / "config.yaml"
+    values = record.config or yaml.safe_load(file.read_text(encoding="utf-8"))
+    if config_hash(values) != record.config_hash:
+        where = str(record.folder / FILE if record.config else file)
+        raise UserError("this is not the configuration of the run: its hash is another one", where=where)
+    return dict(values)
+
+
+def unfinished(root: Path, config_hash: str) -> list[Path]:
+    """The runs right below a folder that have this hash and did not end well, the newest first."""
+    records = [RunRecord.read(file.parent) for file in root.glob(f"*/{FILE}")]
+    found = [record for record in records if record.config_hash == config_hash and record.status != "ok"]
+    return [record.folder for record in sorted(found, key=lambda record: record.started, reverse=True)]
 
 
 def find_run(text: str, root: Path = Path("outputs")) -> Path:
@@ -115,6 +149,11 @@ def prediction_lines(rows: Sequence[dict[str, Any]], predictions: Sequence[dict[
         named = {(f"predicted_{key}" if key in row else key): value for key, value in prediction.items()}
         lines.append(json.dumps({**row, **named}, ensure_ascii=False) + "\n")
     return "".join(lines)
+
+
+def now() -> str:
+    """The time, to the microsecond: of two runs, the newer can be told."""
+    return datetime.now(UTC).isoformat()
 
 
 def write_atomically(path: Path, text: str) -> None:

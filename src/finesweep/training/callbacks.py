@@ -2,7 +2,6 @@
 
 import math
 import time
-from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
@@ -10,7 +9,7 @@ import torch
 
 from finesweep.config.errors import TrainingError
 from finesweep.config.schema import Objective
-from finesweep.training.checkpoint import save_weights
+from finesweep.training.checkpoint import Checkpoints, weights
 from finesweep.training.module import FineTuner
 from finesweep.training.settings import EarlyStopping
 
@@ -19,11 +18,11 @@ class Selection(pl.Callback):
     """Keep the weights of the best validation, and stop when no better one has come for a while.
 
     Args:
-        path: where the best trainable weights are written.
+        checkpoints: where the best trainable weights are written.
     """
 
-    def __init__(self, objective: Objective, stopping: EarlyStopping, path: Path) -> None:
-        self.objective, self.stopping, self.path = objective, stopping, path
+    def __init__(self, objective: Objective, stopping: EarlyStopping, checkpoints: Checkpoints) -> None:
+        self.objective, self.stopping, self.checkpoints = objective, stopping, checkpoints
         self.value: float | None = None
         self._to_beat: float | None = None
         self.epoch = self.step = self._epoch = 0
@@ -46,14 +45,28 @@ class Selection(pl.Callback):
         if self._better(value, self.value, 0.0):
             self.value, self.epoch, self.step = value, self._epoch, trainer.global_step
             if trainer.is_global_zero:
-                save_weights(pl_module.model, pl_module.trainable(), self.path)
+                self.checkpoints.save_best(weights(pl_module.model, pl_module.trainable()), self.step)
         # Many small gains add up to a large one, so patience is measured from the last that was large enough.
         if self._better(value, self._to_beat, self.stopping.min_delta):
             self._to_beat, self.waited = value, 0
         else:
             self.waited += 1
-        if self.stopping.patience is not None and self.waited >= self.stopping.patience:
+        if self.stopped:
             trainer.should_stop = True
+
+    @property
+    def stopped(self) -> bool:
+        """Whether there were as many validations without a better one as there may be."""
+        return self.stopping.patience is not None and self.waited >= self.stopping.patience
+
+    def state_dict(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self._STATE}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        for name in self._STATE:
+            setattr(self, name, state_dict[name])
+
+    _STATE = ("value", "_to_beat", "epoch", "step", "_epoch", "waited", "last_step")
 
     def _better(self, value: float, than: float | None, margin: float) -> bool:
         if math.isnan(value):
@@ -111,8 +124,8 @@ class Monitor(pl.Callback):
         self.tokens += batch["tokens"]
         self.positions += batch["input_ids"].numel()
         self.samples += batch["input_ids"].size(0)
-        self._summed.append(outputs["summed"])
-        self._weights.append(outputs["weight"])
+        self._summed.append(outputs["summed"].float())
+        self._weights.append(outputs["weight"].float())
         taken = trainer.global_step == self._steps[-1]  # not yet where gradients add up over more batches
         if taken and trainer.global_step % self._every == 0:
             self._log(trainer, pl_module)
@@ -122,7 +135,7 @@ class Monitor(pl.Callback):
         assert isinstance(pl_module, FineTuner)
         if not self._summed:
             return
-        summed, weights = torch.stack(self._summed).float(), torch.stack(self._weights).float()
+        summed, weight = torch.stack(self._summed), torch.stack(self._weights)
         step = trainer.global_step
         finite = summed.isfinite()
         if not bool(finite.all()):
@@ -134,10 +147,29 @@ class Monitor(pl.Callback):
                 where="training",
                 remedy="lower optimizer.lr, set trainer.gradient_clip_val, or use trainer.precision=32-true",
             )
-        self.loss = float(summed.sum() / weights.sum().clamp(min=1))
+        self.loss = float(summed.sum() / weight.sum().clamp(min=1))
         self._summed, self._weights, self._steps = [], [], []
         for logger in trainer.loggers:
             logger.log_metrics({"train/loss": self.loss, "lr": pl_module.learning_rate(max(0, step - 1))}, step)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What was counted so far, and the losses that no row of the curve holds yet."""
+        state = {name: getattr(self, name) for name in self._STATE}
+        pending = {name: torch.stack(getattr(self, name)).tolist() for name in self._PENDING if getattr(self, name)}
+        return {**state, **pending, "_steps": self._steps}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        for name in (*self._STATE, "_steps"):
+            setattr(self, name, state_dict[name])
+        for name in self._PENDING:
+            setattr(self, name, [torch.tensor(value) for value in state_dict.get(name, [])])
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        for name in self._PENDING:  # what a checkpoint brought back is not on the device yet
+            setattr(self, name, [value.to(pl_module.device) for value in getattr(self, name)])
+
+    _STATE = ("train_seconds", "tokens", "positions", "samples", "loss")
+    _PENDING = ("_summed", "_weights")
 
     def timing(self, world_size: int) -> dict[str, float]:
         """Seconds of optimisation (validation left out), speed on all devices, sub-words seen, share of padding."""

@@ -4,7 +4,9 @@ Lightning would start the processes by running the command again, which in a swe
 """
 
 import os
+import signal
 import socket
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +14,10 @@ import torch.multiprocessing as mp
 from torch.multiprocessing.spawn import ProcessExitedException
 
 from finesweep.config.errors import UserError
+from finesweep.config.interrupt import Interrupted
+
+#: Seconds for a checkpoint to be written when the work is to stop.
+_PATIENCE = 60
 
 
 def on_each_device(count: int, work: Callable[..., None], *arguments: Any) -> None:
@@ -25,6 +31,7 @@ def on_each_device(count: int, work: Callable[..., None], *arguments: Any) -> No
     context = mp.start_processes(
         _on_device, (count, _free_port(), errors, work, arguments), nprocs=count, join=False, start_method="spawn"
     )
+    first = context.processes[0]
     try:
         while not context.join():
             pass
@@ -32,9 +39,13 @@ def on_each_device(count: int, work: Callable[..., None], *arguments: Any) -> No
         if errors.empty():
             raise
         raise errors.get() from None
+    except (Interrupted, KeyboardInterrupt):
+        first.terminate()  # which writes a checkpoint, for which the others must still be there
+        first.join(_PATIENCE)
+        raise
     finally:
         for process in context.processes:
-            process.terminate()
+            process.kill()
 
 
 def _on_device(rank: int, count: int, port: int, errors: Any, work: Callable[..., None], arguments: tuple) -> None:
@@ -42,11 +53,24 @@ def _on_device(rank: int, count: int, port: int, errors: Any, work: Callable[...
     os.environ.update(
         MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), WORLD_SIZE=str(count), NODE_RANK="0", LOCAL_RANK=str(rank)
     )
+    # Ctrl-C reaches every process of a terminal at once; what is to be done then, the one that started these says.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         work(rank, *arguments)
     except UserError as error:
         errors.put(error)
         raise SystemExit(1) from error
+    except Interrupted as stop:
+        raise SystemExit(stop.exit_status) from stop
+
+
+def _end_with_parent() -> None:
+    """However the process ends that started this one, nobody is left to train for."""
+    parent = mp.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def _free_port() -> int:

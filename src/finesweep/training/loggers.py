@@ -1,5 +1,6 @@
 """The logger group: metrics.csv, which every run writes, and what mirrors it (TensorBoard, Weights & Biases)."""
 
+import hashlib
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -37,7 +38,9 @@ class TensorBoard(LoggerSettings):
     def build(self, record: RunRecord, config: dict[str, Any], sweep: str | None) -> list["Logger"]:
         from pytorch_lightning.loggers import TensorBoardLogger
 
-        return [TensorBoardLogger(record.folder, name="tensorboard", version="")]
+        # What was shown of a run after the checkpoint that it goes on from is shown again.
+        purge = {"purge_step": record.resumed[-1]["step"] + 1} if record.resumed else {}
+        return [TensorBoardLogger(record.folder, name="tensorboard", version="", **purge)]
 
 
 @component
@@ -66,6 +69,8 @@ class WandB(LoggerSettings):
             tags=self.tags,
             group=sweep,
             name=record.folder.name,
+            id=hashlib.sha256(f"{record.started} {record.folder.name}".encode()).hexdigest()[:16],
+            resume="allow",  # a run that goes on is the same run there, too
             dir=str(record.folder),
             config=config,
             reinit="finish_previous",

@@ -1,5 +1,6 @@
 """The one LightningModule: it joins a model, a task and a strategy, and knows nothing of any particular one."""
 
+import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import chain
@@ -157,5 +158,8 @@ class FineTuner(pl.LightningModule):
 
 
 def seed_batch(seed: int, epoch: int, batch: int, rank: int) -> None:
-    """Seed torch's generators for one batch: what is random in it depends on nothing that ran before."""
-    torch.manual_seed(int(np.random.SeedSequence([seed, epoch, batch, rank]).generate_state(1, np.uint64)[0]))
+    """Seed all generators for one batch: what is random in it depends on nothing that ran before."""
+    number = int(np.random.SeedSequence([seed, epoch, batch, rank]).generate_state(1, np.uint64)[0])
+    random.seed(number)
+    np.random.seed(number % 2**32)
+    torch.manual_seed(number)

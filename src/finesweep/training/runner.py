@@ -13,19 +13,21 @@ import pytorch_lightning as pl
 import torch
 import yaml
 
-from finesweep.config.errors import UserError
-from finesweep.config.identity import config_hash
-from finesweep.config.interrupt import Interrupted
+from finesweep.config.errors import ChangedError, UserError
+from finesweep.config.identity import config_hash, differences, effective
+from finesweep.config.interrupt import Interrupted, StopRequest
 from finesweep.results.environment import PeakMemory, environment, git_state
-from finesweep.results.record import FILE, RunRecord, prediction_lines, write_atomically
+from finesweep.results.lock import locked, this_process
+from finesweep.results.record import FILE, RunRecord, now, prediction_lines, write_atomically
 from finesweep.results.report import model_card, write_report
 from finesweep.training.assemble import Assembled, Components, assemble, data_record
 from finesweep.training.callbacks import Monitor, Selection
-from finesweep.training.checkpoint import load_weights
+from finesweep.training.checkpoint import Checkpoints, load_weights, read
 from finesweep.training.curves import CurveLogger
 from finesweep.training.devices import on_each_device
 from finesweep.training.module import Outcome
 from finesweep.training.progress import ProgressBar
+from finesweep.training.resume import Checkpointer
 
 #: Hints of Lightning's that do not fit here: batches are small and ready, loaders reloaded on purpose.
 _HINTS = (
@@ -34,7 +36,11 @@ _HINTS = (
     "The number of training batches",
     "Experiment logs directory",
     "isinstance\\(tree",
+    "You're resuming from a checkpoint that ended before the epoch ended",  # the data module knows where to go on
 )
+
+#: What torch takes where nobody says otherwise; a run that does must not decide for the next one in this process.
+_THREADS = torch.get_num_threads()
 
 
 def run(
@@ -45,7 +51,7 @@ def run(
     overrides: Sequence[str] = (),
     sweep: str | None = None,
 ) -> RunRecord:
-    """Train, score and write everything down.
+    """Train, score and write everything down. A run in the folder that did not end well goes on where it stopped.
 
     Args:
         values: a checked and settled configuration, as plain containers.
@@ -58,82 +64,101 @@ def run(
 
     Raises:
         UserError: the folder holds another run, or data or model are not what the configuration says.
+        LiveError: another process works on it.
+        ChangedError: it cannot go on, since data or model are others than when it stopped.
         TrainingError: the loss is not a number.
     """
-    record = RunRecord(folder, values["name"], values["seed"], config_hash(values), command, list(overrides))
-    _claim(folder, record.config_hash)
-    write_atomically(folder / "config.yaml", yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
-    record.git = git_state(Path.cwd())
-    record.write()
-    parts = Components.of(values)
-    try:
-        if parts.trainer.devices == 1:
-            _train(0, record, values, sweep)
-        else:
-            on_each_device(parts.trainer.devices, _train, record, values, sweep)
-        record = RunRecord.read(folder)  # as whoever trained has left it
-    except BaseException as error:
-        record = RunRecord.read(folder)
-        stopped = isinstance(error, Interrupted | KeyboardInterrupt | SystemExit)
-        record.end("interrupted" if stopped else "failed", traceback.format_exc())
-        parts.logger.finish(failed=True)
-        raise
-    finally:
-        # A sweep goes on in this process: what the run held must not add up.
-        gc.collect()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-    record.end("ok")
-    parts.logger.finish(failed=False)
-    return record
+    with locked(folder):
+        record = _begin(folder, values, command, overrides, sweep)
+        parts = Components.of(values)
+        try:
+            if parts.trainer.devices == 1:
+                _train(0, record, values, sweep)
+            else:
+                on_each_device(parts.trainer.devices, _train, record, values, sweep)
+            record = RunRecord.read(folder)  # as whoever trained has left it
+        except BaseException as error:
+            record = RunRecord.read(folder)
+            stopped = isinstance(error, Interrupted | KeyboardInterrupt | SystemExit)
+            record.end("interrupted" if stopped else "failed", traceback.format_exc())
+            parts.logger.finish(failed=True)
+            raise
+        finally:
+            # A sweep goes on in this process: what the run held must not add up.
+            gc.collect()
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+        record.end("ok")
+        parts.logger.finish(failed=False)
+        return record
 
 
-def _claim(folder: Path, config_hash: str) -> None:
-    """Make the folder; what a finished or another run has written there stays untouched."""
+def _begin(
+    folder: Path, values: dict[str, Any], command: str, overrides: Sequence[str], sweep: str | None
+) -> RunRecord:
+    """The record of a run that begins or goes on; what another or a finished run has written stays untouched."""
     if (folder / FILE).is_file():
-        before = RunRecord.read(folder)
+        record = RunRecord.read(folder)
         remedy = "choose another folder with hydra.run.dir, or remove this one"
-        if before.config_hash != config_hash:
-            raise UserError("the folder holds a run of another configuration", where=str(folder), remedy=remedy)
-        if before.status in ("ok", "running"):
-            raise UserError(
-                f"the folder holds this run already, status {before.status}", where=str(folder), remedy=remedy
-            )
-    folder.mkdir(parents=True, exist_ok=True)
+        if record.config_hash != config_hash(values):
+            changed = differences(effective(record.config), effective(values)) if record.config else []
+            lines = "".join(f"\n     {line}" for line in changed)
+            message = f"the folder holds a run of another configuration{lines}"
+            raise UserError(message, where=str(folder), remedy=remedy)
+        if record.status == "ok":
+            raise UserError("the folder holds this run already, status ok", where=str(folder), remedy=remedy)
+        record.resumed.append({"at": now()})
+        record.status, record.error, record.finished = "running", None, None
+    else:
+        record = RunRecord(folder, values["name"], values["seed"], config_hash(values), command, list(overrides))
+        record.config, record.sweep, record.cwd = values, sweep, str(Path.cwd())
+        record.git = git_state(Path.cwd())
+    record.process = this_process()
+    write_atomically(folder / "config.yaml", yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
+    record.write()
+    return record
 
 
 def _train(rank: int, record: RunRecord, values: dict[str, Any], sweep: str | None) -> None:
     """Train and score on one device; the first of them writes everything down."""
     parts = Components.of(values)
-    if parts.trainer.threads is not None:
-        torch.set_num_threads(parts.trainer.threads)
+    # Other threads, other last digits: a run that goes on has as many as it began with.
+    torch.set_num_threads(parts.trainer.threads or record.environment.get("threads") or _THREADS)
     memory = PeakMemory()
-    record.environment = environment()
+    here = environment()
+    record.environment = record.environment or here
     work = assemble(parts)
     record.labels, record.notes = work.examples.labels, work.examples.notes
     record.data = data_record(work.examples)
     record.model = {"fingerprint": work.loaded.fingerprint}
     record.parameters = work.parameters
+
+    checkpoints = Checkpoints(record.folder / "checkpoints")
+    selection = Selection(parts.objective, parts.trainer.early_stopping, checkpoints)
+    monitor = Monitor(parts.trainer.log_every_n_steps)
+    curves = CurveLogger(record.folder / "metrics.csv")
+    identity = {"config": effective(values), "data": record.data, "model": record.model["fingerprint"]}
+    stop = StopRequest()
+    keeper = Checkpointer(checkpoints, identity, parts.trainer.checkpoint_minutes, selection, monitor, curves, stop)
+    latest, notes = _latest(checkpoints, identity, record, here) if record.resumed else (None, [])
     if rank == 0:
         record.write()
-        for note in record.notes:
+        for note in [*record.notes, *notes]:
             logging.getLogger("finesweep").warning(note)
 
-    best = record.folder / "checkpoints" / "best.safetensors"
-    selection = Selection(parts.objective, parts.trainer.early_stopping, best)
-    monitor = Monitor(parts.trainer.log_every_n_steps)
     callbacks: list[pl.Callback] = [selection, monitor]
     if parts.trainer.progress:
         title = " ".join(record.overrides) if sweep else record.name
         callbacks.append(ProgressBar(title, parts.objective.metric, monitor))
-    curves = CurveLogger(record.folder / "metrics.csv")
     loggers = [curves, *parts.logger.build(record, values, sweep)] if rank == 0 else []
-    trainer = _trainer(parts, loggers, callbacks, record.folder)
-    outcomes = _fit_and_score(trainer, work, selection, best)
+    trainer = _trainer(parts, loggers, [*callbacks, keeper], record.folder)
+    if latest is not None:
+        keeper.restore(*latest, trainer, work)
+    outcomes = _fit_and_score(trainer, work, selection, keeper, stop)
     if rank != 0:
         return
 
-    record.metrics = {split: outcome.metrics for split, outcome in outcomes.items()}
+    record.metrics = {"before": keeper.before, **{split: outcome.metrics for split, outcome in outcomes.items()}}
     record.objective = {
         "metric": parts.objective.metric,
         "direction": parts.objective.direction,
@@ -142,7 +167,6 @@ def _train(rank: int, record: RunRecord, values: dict[str, Any], sweep: str | No
         "step": selection.step,
     }
     record.timing = monitor.timing(trainer.world_size)
-    del outcomes["before"]
     for split, outcome in outcomes.items():
         if not outcome.predictions:  # a language model predicts sub-words by the million, and rows not at all
             continue
@@ -150,10 +174,37 @@ def _train(rank: int, record: RunRecord, values: dict[str, Any], sweep: str | No
         write_atomically(record.folder / "predictions" / f"{split}.jsonl", lines)
     if parts.trainer.save_model:
         _save_model(record, values, parts, work)
-    shutil.rmtree(best.parent, ignore_errors=True)
     record.peak_memory_bytes = memory.bytes()
     record.write()
     write_report(record, {split: outcome.scores for split, outcome in outcomes.items()}, curves.rows)
+    shutil.rmtree(checkpoints.folder, ignore_errors=True)
+
+
+def _latest(
+    checkpoints: Checkpoints, identity: dict[str, Any], record: RunRecord, here: dict[str, Any]
+) -> tuple[tuple[dict[str, torch.Tensor], dict[str, Any]] | None, list[str]]:
+    """The newest good checkpoint of a run that goes on, if it has any, and what the user should know of it.
+
+    Raises:
+        ChangedError: it was made with other data or another base model.
+    """
+    latest = checkpoints.latest()
+    step, notes, found = 0, [f"{record.folder} begins again: it was stopped before its first checkpoint"], None
+    if latest is not None:
+        tensors, state, problems = latest
+        if changed := differences(state["identity"], identity):
+            raise ChangedError(
+                "the run cannot go on, for since its checkpoint there has changed\n     " + "\n     ".join(changed),
+                where=str(record.folder),
+                remedy="restore what it was, or start a new run in another folder",
+            )
+        step, found = state["step"], (tensors, state)
+        notes = [f"{problem}; an older one is used" for problem in problems]
+        notes.append(f"{record.folder} goes on after step {step}")
+    differs = differences(record.environment, here)
+    record.resumed[-1] |= {"step": step, "differs": differs}
+    notes += [f"the last digits may differ from what they would have been: {line}" for line in differs]
+    return found, notes
 
 
 def _trainer(parts: Components, loggers: list[Any], callbacks: list[pl.Callback], folder: Path) -> pl.Trainer:
@@ -193,19 +244,30 @@ def _distributed(parts: Components) -> str:
     return "ddp_find_unused_parameters_true" if parts.strategy.changes else "ddp"
 
 
-def _fit_and_score(trainer: pl.Trainer, work: Assembled, selection: Selection, best: Path) -> dict[str, Outcome]:
+def _fit_and_score(
+    trainer: pl.Trainer, work: Assembled, selection: Selection, keeper: Checkpointer, stop: StopRequest
+) -> dict[str, Outcome]:
     """Score the untrained model on validation, train, and score the best weights on validation and test."""
     tuner, data = work.tuner, work.data
-    outcomes = {"before": _score(trainer, work, "validation")}
-    trainer.fit(tuner, datamodule=data)
-    if selection.last_step != trainer.global_step:  # max_steps ended in mid-epoch, where Lightning does not validate
-        outcomes["validation"] = _score(trainer, work, "validation")
-        selection.consider(trainer, tuner)
+    if not keeper.before:
+        keeper.before = _score(trainer, work, "validation").metrics
+    with stop:
+        if keeper.validation_due:
+            _score(trainer, work, "validation")
+            selection.consider(trainer, tuner)
+        if not selection.stopped:
+            trainer.fit(tuner, datamodule=data)
+        if (
+            selection.last_step != trainer.global_step
+        ):  # max_steps ended in mid-epoch, where Lightning does not validate
+            _score(trainer, work, "validation")
+            selection.consider(trainer, tuner)
+    stop.stop_if_asked()
     trainer.strategy.barrier()  # the first device writes the best weights, all of them read them
-    if best.is_file():
-        load_weights(tuner.model, best)
+    if selection.value is not None:
+        load_weights(tuner.model, read(selection.checkpoints.best(selection.step))[0])
     tuner.log_scores = False
-    outcomes["validation"] = _score(trainer, work, "validation")
+    outcomes = {"validation": _score(trainer, work, "validation")}
     if "test" in work.examples.splits:
         tuner.log_scores = True
         outcomes["test"] = _score(trainer, work, "test")

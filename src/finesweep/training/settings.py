@@ -34,6 +34,7 @@ class TrainerSettings:
     accumulate_grad_batches: PositiveInt
     val_check_interval: Annotated[float, Field(gt=0, le=1)]
     early_stopping: EarlyStopping
+    checkpoint_minutes: NonNegative | None
     log_every_n_steps: PositiveInt
     progress: bool
     save_model: bool
