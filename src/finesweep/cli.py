@@ -22,6 +22,7 @@ finesweep fine-tunes transformers by configuration, with the sweep as the unit o
                                     score a finished run on other data: … data=files data.test=other.txt
   finesweep predict RUN             predict new text, from --text, --input or standard input
   finesweep resume RUN              go on with a run that was stopped; giving its command again does the same
+  finesweep reproduce RUN           run again from the record, and say whether every number came out the same
 
   finesweep COMMAND --help          more on a command; `finesweep train --help` lists all groups and keys
   finesweep --version
@@ -49,6 +50,7 @@ def main(argv: list[str] | None = None) -> int:
         "evaluate": _evaluate,
         "predict": _predict,
         "resume": _resume,
+        "reproduce": _reproduce,
     }
     try:
         if arguments[0] not in commands:
@@ -182,3 +184,23 @@ def _resume(argv: list[str]) -> int:
     from finesweep import commands
 
     return commands.resume(args)
+
+
+def _reproduce(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        "finesweep reproduce", allow_abbrev=False,
+        description="Run again from a run's record and compare. Exit status: 0 identical or within tolerance, "
+        "1 different, 2 it cannot be run.",
+    )  # fmt: skip
+    parser.add_argument("run", help="a run's folder, or a unique part of its name")
+    parser.add_argument("--check", action="store_true", help="only compare data, model, packages and machine")
+    parser.add_argument("--output", metavar="DIR", help="folder of the new run; default: beside the old one")
+    parser.add_argument(
+        "--tolerance", type=float, default=1e-3, metavar="X",
+        help="how far a metric may be off, relative to its size or to 1, whichever is larger; default: 0.001",
+    )  # fmt: skip
+    args = parser.parse_args(argv)
+
+    from finesweep import commands
+
+    return commands.reproduce(args, shlex.join(["finesweep", "reproduce", *argv]))

@@ -8,6 +8,7 @@ import os
 import re
 import sys
 from argparse import ArgumentParser, Namespace
+from datetime import datetime
 from pathlib import Path
 
 from hydra._internal.core_plugins.bash_completion import BashCompletion
@@ -95,6 +96,29 @@ def resume(args: Namespace) -> int:
     return 0
 
 
+def reproduce(args: Namespace, command: str) -> int:
+    """Do a run again from its record and compare."""
+    _log_to_stderr()
+    folder = find_run(args.run).resolve()
+    record = RunRecord.read(folder)
+    if record.status != "ok":
+        raise UserError(f"the run did not end well, its status is {record.status}", where=str(folder))
+    stem = f"{datetime.now():%Y-%m-%d_%H-%M-%S}-{record.config_hash[:8]}"
+    output = Path(args.output).resolve() if args.output else folder.parent / stem
+
+    from finesweep.training.reproduce import reproduce as run_again
+    from finesweep.training.reproduce import surroundings
+
+    with contextlib.chdir(record.cwd):
+        found = surroundings(record)
+        print(found)
+        if args.check:
+            return 1 if found.inputs or found.others else 0
+        done = run_again(record, found, output, command=command, tolerance=args.tolerance)
+    print(f"\n{done}\nResults: {output}/report.md")
+    return 1 if done.verdict == "different" else 0
+
+
 def _log_to_stderr() -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("  note: %(message)s"))
@@ -149,7 +173,7 @@ def complete(args: Namespace) -> int:
         raise UserError("shell completion takes install=bash or install=zsh", where="--shell-completion")
     words = os.environ.get("COMP_LINE", "").split(" ")[1:]
     if len(words) <= 1:
-        print("train check data evaluate predict resume")
+        print("train check data evaluate predict resume reproduce")
         return 0
     with hydra_session(None) as hydra:
         found = BashCompletion(hydra.config_loader)._query(CONFIG_NAME, " ".join(words[1:]))

@@ -1,6 +1,7 @@
 """Records, leaderboards and reports on their own, without a training."""
 
 import math
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -52,7 +53,7 @@ def test_the_environment_holds_no_secrets(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_git_state_outside_of_a_repository(tmp_path: Path) -> None:
-    assert git_state(tmp_path) == {"commit": None, "dirty": None}
+    assert git_state(tmp_path) == ({"commit": None, "dirty": None}, "")
 
 
 def test_folds_are_replicates_too(tmp_path: Path) -> None:
@@ -144,3 +145,20 @@ def test_a_confusion_matrix_of_very_many_labels_stays_a_picture(tmp_path: Path) 
     with (tmp_path / "large.png").open("rb") as stream:
         width = int.from_bytes(stream.read(24)[16:20], "big")
     assert width < 5000
+
+
+def test_a_record_of_the_first_format_can_be_read() -> None:
+    text = (Path(__file__).parent / "record_of_format_1.json").read_text()
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "record.json").write_text(text)
+        old = RunRecord.read(folder)
+    assert (old.format, old.status, old.metrics["validation"]["accuracy"]) == (1, "ok", 1.0)
+    assert old.resumed == []
+
+
+def test_a_record_of_a_newer_format_says_so(tmp_path: Path) -> None:
+    record(tmp_path, [], 0.9).end("ok")
+    file = tmp_path / "record.json"
+    file.write_text(file.read_text().replace('"format": 2', '"format": 3'))
+    with pytest.raises(UserError, match="update finesweep"):
+        RunRecord.read(tmp_path)

@@ -6,6 +6,8 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from finesweep.config.secrets import is_secret
+
 #: Keys that cannot change a result: where it goes, who watches, what it is called. Dots go into a node.
 NO_EFFECT = frozenset(
     {
@@ -32,7 +34,7 @@ def plain(cfg: DictConfig) -> dict[str, Any]:
 
 
 def config_hash(cfg: DictConfig | dict[str, Any]) -> str:
-    """SHA-256 of the resolved configuration minus :data:`NO_EFFECT`, independent of the order of its keys."""
+    """SHA-256 of the resolved configuration minus :data:`NO_EFFECT` and secrets, whatever the order of its keys."""
     kept = effective(plain(cfg) if isinstance(cfg, DictConfig) else cfg)
     return hashlib.sha256(json.dumps(kept, sort_keys=True, default=str).encode()).hexdigest()
 
@@ -54,4 +56,5 @@ def _without(node: Any, path: str) -> Any:
     if not isinstance(node, dict):
         return node
     below = {key: f"{path}.{key}" if path else str(key) for key in node}
-    return {key: _without(value, below[key]) for key, value in node.items() if below[key] not in NO_EFFECT}
+    kept = (key for key in node if below[key] not in NO_EFFECT and not is_secret(str(key)))
+    return {key: _without(node[key], below[key]) for key in kept}

@@ -100,6 +100,16 @@ class PretrainedModel:
         """
         return self._load(task, labels, max_length, weights=True, arguments=arguments or {})
 
+    def fingerprint(self) -> str:
+        """The commit of a hub model, or a hash over the files of a folder, without loading it.
+
+        Raises:
+            UserError: it is not there.
+        """
+        where = self._where()
+        with self._explained(where):
+            return _commit(where, self.revision) or _fingerprint(Path(where))
+
     def skeleton(self, task: "Task", labels: Sequence[str], max_length: int) -> Loaded:
         """The same without weights, on the meta device: for counting parameters. Raises as :meth:`load` does."""
         return self._load(task, labels, max_length, weights=False, arguments={})

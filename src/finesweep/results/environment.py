@@ -9,22 +9,50 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from finesweep.config.secrets import redacted_text
 
-def git_state(folder: Path) -> dict[str, Any]:
-    """``{"commit", "dirty"}`` of the repository that ``folder`` is in; both None where there is none."""
+#: Bytes of a diff that are kept; more is no small change to a known commit.
+_LARGEST_DIFF = 10_000_000
 
-    def git(*arguments: str) -> str | None:
-        try:
-            done = subprocess.run(
-                ["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=10, check=True
-            )
-        except (OSError, subprocess.SubprocessError):
-            return None
-        return done.stdout.strip()
 
-    commit = git("rev-parse", "HEAD")
-    status = git("status", "--porcelain") if commit else None
-    return {"commit": commit, "dirty": bool(status) if status is not None else None}
+def git_state(folder: Path, but: Path | None = None) -> tuple[dict[str, Any], str]:
+    """The state of the repository that ``folder`` is in, and how its tracked files differ from the commit.
+
+    Args:
+        but: what does not count, a folder.
+
+    Returns:
+        ``{"commit", "dirty", "untracked"}`` (None where there is no repository), and the diff, without secrets.
+    """
+    commit = _git(folder, "rev-parse", "HEAD")
+    if commit is None:
+        return {"commit": None, "dirty": None}, ""
+    places = [":/", *([f":(exclude){but.resolve()}"] if but and but.resolve().is_relative_to(folder) else [])]
+    status = (_git(folder, "status", "--porcelain", "--untracked-files=all", "--", *places) or "").splitlines()
+    untracked = [line[3:] for line in status if line.startswith("??")]
+    diff = _git(folder, "diff", "HEAD") or ""
+    state = {"commit": commit.strip(), "dirty": bool(status), "untracked": untracked[:100]}
+    return state, redacted_text(diff[:_LARGEST_DIFF])
+
+
+def source_state() -> dict[str, Any] | None:
+    """The commit of the repository that this code is run from; None where it is installed as a package."""
+    here = Path(__file__)
+    if _git(here.parent, "ls-files", "--error-unmatch", here.name) is None:
+        return None
+    state, _ = git_state(here.parent)
+    return {"commit": state["commit"], "dirty": state["dirty"]}
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *arguments],
+            capture_output=True, text=True, errors="replace", timeout=10, check=True,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout
 
 
 def environment() -> dict[str, Any]:
@@ -40,8 +68,10 @@ def environment() -> dict[str, Any]:
         "cpu": _cpu_name(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "threads": torch.get_num_threads(),
+        "interop_threads": torch.get_num_interop_threads(),
         "gpus": gpus,
         "cuda": torch.version.cuda,
+        "cudnn": torch.backends.cudnn.version() if gpus else None,
         "packages": dict(sorted((d.name, d.version) for d in metadata.distributions())),
     }
 

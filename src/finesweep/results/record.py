@@ -12,9 +12,11 @@ import yaml
 
 from finesweep.config.errors import UserError
 from finesweep.config.identity import config_hash
+from finesweep.config.secrets import redacted
 
 FILE = "record.json"
-FORMAT = 1
+#: 1: without ``config``, ``cwd``, ``sweep``, ``process`` and ``resumed``. 2: with them.
+FORMAT = 2
 Status = Literal["running", "ok", "failed", "interrupted"]
 
 
@@ -25,9 +27,13 @@ class RunRecord:
     Attributes:
         folder: where the run lies; not written, since folders move.
         status: ``running``, ``ok``, ``failed`` (``error`` holds the traceback) or ``interrupted``.
+        format: of the record; older ones can be read.
+        git: ``commit`` and ``dirty`` of the working directory's repository, whose ``untracked`` files are named and
+            whose other changes lie in uncommitted.diff; ``finesweep`` is the same of the code's own, if it is another.
         config_hash: of the resolved configuration, see :func:`finesweep.config.identity.config_hash`.
         overrides: what was changed on the command line, without a sweep's other jobs.
         data: for each split its rows, their fingerprint and where they came from.
+        model: ``fingerprint`` of the files that it was loaded from, and of the trained ``weights``.
         labels: in the order of the model's outputs.
         parameters: ``total`` and ``trainable``.
         objective: ``metric``, ``direction``, and the best ``value`` with its ``epoch`` and ``step``.
@@ -38,6 +44,7 @@ class RunRecord:
         process: which one works or worked on it last, ``pid`` and ``host``.
         resumed: for each time that it went on after a stop: ``at``, the ``step``, and what of the environment
             ``differs`` from the first time.
+        reproduces: the ``run`` that it does again, with how many ``threads``, the ``verdict`` and what ``differs``.
         notes: what the data reader decided that the user should know.
     """
 
@@ -66,12 +73,13 @@ class RunRecord:
     sweep: str | None = None
     process: dict[str, Any] = field(default_factory=dict)
     resumed: list[dict[str, Any]] = field(default_factory=list)
+    reproduces: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     error: str | None = None
 
     def write(self) -> None:
-        """Write ``record.json`` into the folder, atomically."""
-        values = {key: value for key, value in asdict(self).items() if key != "folder"}
+        """Write ``record.json`` into the folder, atomically and without secrets."""
+        values = redacted({key: value for key, value in asdict(self).items() if key != "folder"})
         write_atomically(self.folder / FILE, json.dumps(values, indent=2, ensure_ascii=False) + "\n")
 
     def end(self, status: Status, error: str | None = None) -> None:
@@ -94,6 +102,9 @@ class RunRecord:
             raise UserError("this is no run, it has no record.json", where=str(folder)) from error
         except (OSError, json.JSONDecodeError) as error:
             raise UserError(f"the record cannot be read: {error}", where=str(file)) from error
+        if values.get("format", 1) > FORMAT:
+            message = f"a newer finesweep wrote this record (format {values['format']}, known up to {FORMAT})"
+            raise UserError(message, where=str(file), remedy="update finesweep")
         known = {f.name for f in fields(cls)}
         return cls(folder=Path(folder), **{key: value for key, value in values.items() if key in known})
 

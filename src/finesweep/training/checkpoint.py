@@ -115,7 +115,7 @@ def write(path: Path, tensors: Mapping[str, "Tensor"], state: Mapping[str, Any])
 
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     text = json.dumps(state)
-    header = json.dumps({"format": FORMAT, "digest": _digest(plain, text), "state": text})
+    header = json.dumps({"format": FORMAT, "digest": digest(plain, text), "state": text})
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -152,24 +152,25 @@ def read(path: Path) -> tuple[dict[str, "Tensor"], dict[str, Any]]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  it is no dict
         if header["format"] > FORMAT:
             raise CheckpointError("a newer finesweep wrote this checkpoint", where=str(path), remedy="update finesweep")
-        digest, state = header["digest"], header["state"]
+        state = header["state"]
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         what = "it is none of finesweep's" if isinstance(error, KeyError | TypeError) else str(error)
         raise CheckpointError(f"this checkpoint cannot be read: {what}", where=str(path)) from error
-    if digest != _digest(tensors, state):
+    if digest(tensors, state) != header.get("digest"):
         raise CheckpointError("this checkpoint is damaged: its digest is another one", where=str(path))
     return tensors, json.loads(state)
 
 
-def _digest(tensors: Mapping[str, "Tensor"], text: str) -> str:
+def digest(tensors: Mapping[str, "Tensor"], text: str = "") -> str:
+    """SHA-256 over tensors, by name, and a text."""
     import torch
 
-    digest = hashlib.sha256(text.encode())
+    sha = hashlib.sha256(text.encode())
     for name in sorted(tensors):
-        tensor = tensors[name]
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
+        tensor = tensors[name].detach().cpu().contiguous()
+        sha.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        sha.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return sha.hexdigest()
 
 
 def weights(model: "nn.Module", names: Iterable[str]) -> dict[str, "Tensor"]:

@@ -11,18 +11,17 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-import yaml
 
-from finesweep.config.errors import ChangedError, UserError
-from finesweep.config.identity import config_hash, differences, effective
+from finesweep.config.identity import effective
 from finesweep.config.interrupt import Interrupted, StopRequest
-from finesweep.results.environment import PeakMemory, environment, git_state
-from finesweep.results.lock import locked, this_process
-from finesweep.results.record import FILE, RunRecord, now, prediction_lines, write_atomically
+from finesweep.results.environment import PeakMemory, environment
+from finesweep.results.lock import locked
+from finesweep.results.record import RunRecord, prediction_lines, write_atomically
 from finesweep.results.report import model_card, write_report
 from finesweep.training.assemble import Assembled, Components, assemble, data_record
+from finesweep.training.begin import begin, latest_state
 from finesweep.training.callbacks import Monitor, Selection
-from finesweep.training.checkpoint import Checkpoints, load_weights, read
+from finesweep.training.checkpoint import Checkpoints, digest, load_weights, read, weights
 from finesweep.training.curves import CurveLogger
 from finesweep.training.devices import on_each_device
 from finesweep.training.module import Outcome
@@ -50,6 +49,7 @@ def run(
     command: str = "",
     overrides: Sequence[str] = (),
     sweep: str | None = None,
+    like: RunRecord | None = None,
 ) -> RunRecord:
     """Train, score and write everything down. A run in the folder that did not end well goes on where it stopped.
 
@@ -58,6 +58,7 @@ def run(
         folder: where the run goes.
         command, overrides: how it was asked for, for the record.
         sweep: the name of the sweep it belongs to.
+        like: the run that this one does again, with as many threads.
 
     Returns:
         the finished record, status ``ok``.
@@ -69,7 +70,7 @@ def run(
         TrainingError: the loss is not a number.
     """
     with locked(folder):
-        record = _begin(folder, values, command, overrides, sweep)
+        record = begin(folder, values, command, overrides, sweep=sweep, like=like)
         parts = Components.of(values)
         try:
             if parts.trainer.devices == 1:
@@ -93,37 +94,12 @@ def run(
         return record
 
 
-def _begin(
-    folder: Path, values: dict[str, Any], command: str, overrides: Sequence[str], sweep: str | None
-) -> RunRecord:
-    """The record of a run that begins or goes on; what another or a finished run has written stays untouched."""
-    if (folder / FILE).is_file():
-        record = RunRecord.read(folder)
-        remedy = "choose another folder with hydra.run.dir, or remove this one"
-        if record.config_hash != config_hash(values):
-            changed = differences(effective(record.config), effective(values)) if record.config else []
-            lines = "".join(f"\n     {line}" for line in changed)
-            message = f"the folder holds a run of another configuration{lines}"
-            raise UserError(message, where=str(folder), remedy=remedy)
-        if record.status == "ok":
-            raise UserError("the folder holds this run already, status ok", where=str(folder), remedy=remedy)
-        record.resumed.append({"at": now()})
-        record.status, record.error, record.finished = "running", None, None
-    else:
-        record = RunRecord(folder, values["name"], values["seed"], config_hash(values), command, list(overrides))
-        record.config, record.sweep, record.cwd = values, sweep, str(Path.cwd())
-        record.git = git_state(Path.cwd())
-    record.process = this_process()
-    write_atomically(folder / "config.yaml", yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
-    record.write()
-    return record
-
-
 def _train(rank: int, record: RunRecord, values: dict[str, Any], sweep: str | None) -> None:
     """Train and score on one device; the first of them writes everything down."""
     parts = Components.of(values)
-    # Other threads, other last digits: a run that goes on has as many as it began with.
-    torch.set_num_threads(parts.trainer.threads or record.environment.get("threads") or _THREADS)
+    # Other threads, other last digits: a run that goes on or is done again has as many as it began with.
+    threads = parts.trainer.threads or (record.environment or record.reproduces).get("threads")
+    torch.set_num_threads(threads or _THREADS)
     memory = PeakMemory()
     here = environment()
     record.environment = record.environment or here
@@ -140,7 +116,7 @@ def _train(rank: int, record: RunRecord, values: dict[str, Any], sweep: str | No
     identity = {"config": effective(values), "data": record.data, "model": record.model["fingerprint"]}
     stop = StopRequest()
     keeper = Checkpointer(checkpoints, identity, parts.trainer.checkpoint_minutes, selection, monitor, curves, stop)
-    latest, notes = _latest(checkpoints, identity, record, here) if record.resumed else (None, [])
+    latest, notes = latest_state(checkpoints, identity, record, here) if record.resumed else (None, [])
     if rank == 0:
         record.write()
         for note in [*record.notes, *notes]:
@@ -166,6 +142,7 @@ def _train(rank: int, record: RunRecord, values: dict[str, Any], sweep: str | No
         "epoch": selection.epoch,
         "step": selection.step,
     }
+    record.model["weights"] = digest(weights(work.tuner.model, work.tuner.trainable()))
     record.timing = monitor.timing(trainer.world_size)
     for split, outcome in outcomes.items():
         if not outcome.predictions:  # a language model predicts sub-words by the million, and rows not at all
@@ -178,33 +155,6 @@ def _train(rank: int, record: RunRecord, values: dict[str, Any], sweep: str | No
     record.write()
     write_report(record, {split: outcome.scores for split, outcome in outcomes.items()}, curves.rows)
     shutil.rmtree(checkpoints.folder, ignore_errors=True)
-
-
-def _latest(
-    checkpoints: Checkpoints, identity: dict[str, Any], record: RunRecord, here: dict[str, Any]
-) -> tuple[tuple[dict[str, torch.Tensor], dict[str, Any]] | None, list[str]]:
-    """The newest good checkpoint of a run that goes on, if it has any, and what the user should know of it.
-
-    Raises:
-        ChangedError: it was made with other data or another base model.
-    """
-    latest = checkpoints.latest()
-    step, notes, found = 0, [f"{record.folder} begins again: it was stopped before its first checkpoint"], None
-    if latest is not None:
-        tensors, state, problems = latest
-        if changed := differences(state["identity"], identity):
-            raise ChangedError(
-                "the run cannot go on, for since its checkpoint there has changed\n     " + "\n     ".join(changed),
-                where=str(record.folder),
-                remedy="restore what it was, or start a new run in another folder",
-            )
-        step, found = state["step"], (tensors, state)
-        notes = [f"{problem}; an older one is used" for problem in problems]
-        notes.append(f"{record.folder} goes on after step {step}")
-    differs = differences(record.environment, here)
-    record.resumed[-1] |= {"step": step, "differs": differs}
-    notes += [f"the last digits may differ from what they would have been: {line}" for line in differs]
-    return found, notes
 
 
 def _trainer(parts: Components, loggers: list[Any], callbacks: list[pl.Callback], folder: Path) -> pl.Trainer:
