@@ -23,6 +23,7 @@ finesweep fine-tunes transformers by configuration, with the sweep as the unit o
   finesweep predict RUN             predict new text, from --text, --input or standard input
   finesweep resume RUN              go on with a run that was stopped; giving its command again does the same
   finesweep reproduce RUN           run again from the record, and say whether every number came out the same
+  finesweep compare A B …           paired tests between runs, or between the configurations of a sweep
 
   finesweep COMMAND --help          more on a command; `finesweep train --help` lists all groups and keys
   finesweep --version
@@ -51,6 +52,7 @@ def main(argv: list[str] | None = None) -> int:
         "predict": _predict,
         "resume": _resume,
         "reproduce": _reproduce,
+        "compare": _compare,
     }
     try:
         if arguments[0] not in commands:
@@ -204,3 +206,24 @@ def _reproduce(argv: list[str]) -> int:
     from finesweep import commands
 
     return commands.reproduce(args, shlex.join(["finesweep", "reproduce", *argv]))
+
+
+def _compare(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        "finesweep compare", description="Paired tests of the first against each of the others.", allow_abbrev=False
+    )
+    parser.add_argument(
+        "paths",
+        nargs="+",
+        metavar="RUN",
+        help="runs, or folders of sweeps, of which each configuration is one (best first)",
+    )
+    parser.add_argument("--split", choices=["validation", "test"], default="validation", help="default: validation")
+    parser.add_argument("--metric", help="to be tested; default: the objective, if a row has a part of its own in it")
+    parser.add_argument("--resamples", type=int, default=9999, metavar="N", help="of a test over rows; default: 9999")
+    parser.add_argument("--json", action="store_true", help="print as JSON")
+    args = parser.parse_args(argv)
+
+    from finesweep import commands
+
+    return commands.compare(args)

@@ -119,6 +119,17 @@ def reproduce(args: Namespace, command: str) -> int:
     return 1 if done.verdict == "different" else 0
 
 
+def compare(args: Namespace) -> int:
+    """Print what two or more runs or configurations differ in, and whether it is significant."""
+    from finesweep.sweeps.compare import compare as test
+
+    if args.resamples < 99:
+        raise UserError("must be at least 99: p could not be below 0.01", where="--resamples")
+    report = test(args.paths, split=args.split, metric=args.metric, resamples=args.resamples)
+    print(report.as_json() if args.json else report)
+    return 0
+
+
 def _log_to_stderr() -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("  note: %(message)s"))
@@ -173,7 +184,7 @@ def complete(args: Namespace) -> int:
         raise UserError("shell completion takes install=bash or install=zsh", where="--shell-completion")
     words = os.environ.get("COMP_LINE", "").split(" ")[1:]
     if len(words) <= 1:
-        print("train check data evaluate predict resume reproduce")
+        print("train check data evaluate predict resume reproduce compare")
         return 0
     with hydra_session(None) as hydra:
         found = BashCompletion(hydra.config_loader)._query(CONFIG_NAME, " ".join(words[1:]))

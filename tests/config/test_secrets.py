@@ -8,7 +8,8 @@ from finesweep.config.secrets import is_secret, redacted, redacted_text
 
 @pytest.mark.parametrize("key", ["token", "hub_token", "api_key", "apikey", "db.password", "secret", "AWS_ACCESS_KEY"])
 def test_keys_of_secrets(key: str) -> None:
-    assert is_secret(key)
+    assert is_secret(key, "abc")
+    assert not is_secret(key, ["abc"])
     assert redacted({key: "abc", "other": {key: "abc"}}) == {key: "***", "other": {key: "***"}}
 
 

@@ -13,6 +13,7 @@ from finesweep.cli import main
 from finesweep.config.instantiate import build
 from finesweep.config.paths import conf_dir
 from finesweep.results.record import RunRecord
+from finesweep.sweeps.compare import tally_of
 
 TASKS = sorted(path.stem for path in (conf_dir() / "task").glob("[!_]*.yaml"))
 DEMOS = sorted(path.stem for path in (conf_dir() / "data").glob("demo*.yaml"))
@@ -83,6 +84,22 @@ def test_a_run_leaves_metrics_predictions_and_a_report(trained: Callable[[str], 
     report = (record.folder / "report.md").read_text()
     assert "## Scores on test" in report
     assert (record.folder / "figures" / "learning_curve.png").stat().st_size > 1000
+
+
+@pytest.mark.parametrize("data", DEMOS)
+def test_stored_predictions_add_up_to_the_scores(trained: Callable[[str], RunRecord], data: str) -> None:
+    record = trained(data)
+    task = task_of(record)
+    tallied = []
+    for split in ("validation", "test"):
+        for metric in task.metric_names:
+            tally = tally_of(task, metric, record, split)
+            if tally is not None:
+                assert float(tally.value(tally.counts.sum(axis=0))) == pytest.approx(record.metrics[split][metric])
+                tallied.append(metric)
+    writes_nothing = task.name in ("masked_lm", "causal_lm")
+    objective = "rougeL" if task.name == "dialogue" else task.objective.metric
+    assert (objective in tallied) != writes_nothing
 
 
 @pytest.mark.parametrize("data", DEMOS)

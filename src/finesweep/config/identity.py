@@ -44,17 +44,17 @@ def effective(values: dict[str, Any]) -> dict[str, Any]:
     return _without(values, "")
 
 
-def differences(then: Any, now: Any, path: str = "") -> list[str]:
+def differences(then: Any, now: Any, path: str = "", *, word: str = "now") -> list[str]:
     """What differs between two trees of plain values, by name: ``optimizer.lr: 0.1, now 0.2``."""
     if isinstance(then, dict) and isinstance(now, dict):
         below = [(key, f"{path}.{key}" if path else str(key)) for key in sorted({*then, *now})]
-        return [line for key, place in below for line in differences(then.get(key), now.get(key), place)]
-    return [] if then == now else [f"{path}: {then}, now {now}"]
+        return [line for key, place in below for line in differences(then.get(key), now.get(key), place, word=word)]
+    return [] if then == now else [f"{path}: {then}, {word} {now}"]
 
 
 def _without(node: Any, path: str) -> Any:
     if not isinstance(node, dict):
         return node
     below = {key: f"{path}.{key}" if path else str(key) for key in node}
-    kept = (key for key in node if below[key] not in NO_EFFECT and not is_secret(str(key)))
+    kept = (key for key in node if below[key] not in NO_EFFECT and not is_secret(str(key), node[key]))
     return {key: _without(node[key], below[key]) for key in kept}

@@ -16,18 +16,15 @@ _KNOWN = re.compile(r"\b(?:hf|gh[opsu]|github_pat|sk|xox[abp])[_-][\w-]{16,}")
 MASK = "***"
 
 
-def is_secret(key: str) -> bool:
-    """Whether a key of a configuration names a secret."""
-    return bool(_SECRET_KEY.search(key))
+def is_secret(key: str, value: Any) -> bool:
+    """Whether a key of a configuration names a secret, and its value can be one: a text, and not an empty one."""
+    return isinstance(value, str) and bool(value) and bool(_SECRET_KEY.search(key))
 
 
 def redacted(value: Any) -> Any:
     """A tree of plain values without secrets: values of keys that name one, and texts that look like one."""
     if isinstance(value, dict):
-        return {
-            key: MASK if is_secret(str(key)) and isinstance(each, str) and each else redacted(each)
-            for key, each in value.items()
-        }
+        return {key: MASK if is_secret(str(key), each) else redacted(each) for key, each in value.items()}
     if isinstance(value, list):
         return [redacted(each) for each in value]
     return redacted_text(value) if isinstance(value, str) else value

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from finesweep.data.base import DataSource
     from finesweep.data.table import Table
+    from finesweep.results.significance import Tally
 
 Row = dict[str, Any]
 #: What a model is made of.
@@ -91,6 +92,8 @@ class Task(ABC):
 
     #: Metric names that ``score`` gives, and that an objective may name.
     metric_names: ClassVar[tuple[str, ...]] = ("loss",)
+    #: Those of them that are the mean over rows of what ``score`` gives for each row alone.
+    mean_metrics: ClassVar[tuple[str, ...]] = ()
     #: Columns that a table need not have.
     optional_columns: ClassVar[frozenset[str]] = frozenset()
     #: What a text file is, if nothing else tells: tokens with their columns, or a text on each line.
@@ -201,6 +204,15 @@ class Task(ABC):
     @abstractmethod
     def score(self, rows: Sequence[Row], predictions: Sequence[Row], loss: float) -> Scores:
         """Measures of the field over predictions aligned with their rows; ``loss`` is the mean over what is scored."""
+
+    def tally(self, metric: str, rows: Sequence[Row], predictions: Sequence[Row]) -> "Tally | None":
+        """What each row adds to a metric, for tests of significance; None where sums over rows do not make it."""
+        if metric not in self.mean_metrics:
+            return None
+        from finesweep.results.significance import mean_tally
+
+        pairs = zip(rows, predictions, strict=True)
+        return mean_tally([self.score([row], [said], 0.0).metrics[metric] for row, said in pairs])
 
     def row_from_text(self, text: str, where: str) -> Row:
         """A row to predict, without labels, from plain text. Raises UserError where plain text is not enough."""

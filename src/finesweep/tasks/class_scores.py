@@ -15,6 +15,7 @@ from sklearn.metrics import (
     precision_recall_fscore_support,
 )
 
+from finesweep.results.significance import Tally, f1_tally, mean_tally, ratio
 from finesweep.results.tables import ReportTable, Scores
 
 #: Behind the name of a class, in its row.
@@ -99,3 +100,35 @@ def _correlation(of: Any, gold: Sequence[float], predicted: Sequence[float]) -> 
     if len(gold) < 2 or len(set(gold)) == 1 or len(set(predicted)) == 1:
         return 0.0
     return float(of(gold, predicted)[0])
+
+
+def tally_classes(metric: str, gold: Sequence[str], predicted: Sequence[str]) -> Tally | None:
+    """What each row adds to ``accuracy`` of :func:`score_classes`, which is its ``micro_f1``."""
+    if metric not in ("accuracy", "micro_f1"):
+        return None
+    return mean_tally([a == b for a, b in zip(gold, predicted, strict=True)])
+
+
+def tally_sets(metric: str, gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> Tally | None:
+    """What each row adds to ``micro_f1`` or ``subset_accuracy`` of :func:`score_sets`."""
+    pairs = [(set(a), set(b)) for a, b in zip(gold, predicted, strict=True)]
+    if metric == "subset_accuracy":
+        return mean_tally([a == b for a, b in pairs])
+    return f1_tally([(len(a & b), len(b), len(a)) for a, b in pairs]) if metric == "micro_f1" else None
+
+
+def tally_numbers(metric: str, gold: Sequence[float], predicted: Sequence[float]) -> Tally | None:
+    """What each row adds to ``pearson``, ``mse`` or ``mae`` of :func:`score_numbers`."""
+    x, y = np.asarray(gold, dtype=float), np.asarray(predicted, dtype=float)
+    if metric in ("mse", "mae"):
+        return mean_tally((x - y) ** 2 if metric == "mse" else abs(x - y))
+    if metric != "pearson":
+        return None
+    x, y = x - x.mean(), y - y.mean()  # a shift changes no correlation, and the sums keep their digits
+
+    def value(sums: np.ndarray) -> np.ndarray:
+        n, sx, sy, sxx, syy, sxy = np.moveaxis(sums, -1, 0)
+        spread = np.maximum((n * sxx - sx**2) * (n * syy - sy**2), 0)
+        return ratio(n * sxy - sx * sy, np.sqrt(spread))
+
+    return Tally(np.stack([np.ones_like(x), x, y, x * x, y * y, x * y], axis=1), value)

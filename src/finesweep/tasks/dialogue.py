@@ -57,6 +57,7 @@ class Dialogue(Task):
     generation: Generation
 
     metric_names: ClassVar[tuple[str, ...]] = ("loss", "perplexity", "rougeL", "distinct_1", "distinct_2")
+    mean_metrics: ClassVar[tuple[str, ...]] = ("rougeL",)
     kinds: ClassVar[tuple[Kind, ...]] = ("decoder", "encoder-decoder")
     auto_class: ClassVar[str] = "AutoModelForCausalLM"
     plain: ClassVar[Plain] = "blocks"

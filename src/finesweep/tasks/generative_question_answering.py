@@ -26,6 +26,7 @@ class GenerativeQuestionAnswering(TextToText):
     no_answer: str
 
     metric_names: ClassVar[tuple[str, ...]] = ("loss", "exact_match", "f1")
+    mean_metrics: ClassVar[tuple[str, ...]] = ("exact_match", "f1")
     optional_columns: ClassVar[frozenset[str]] = frozenset({"context"})
 
     def read(self, tables: Mapping[str, Table], source: DataSource, labels: Sequence[str] | None = None) -> Examples:

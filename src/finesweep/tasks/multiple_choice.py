@@ -29,6 +29,7 @@ class MultipleChoice(Task):
     label_smoothing: Probability
 
     metric_names: ClassVar[tuple[str, ...]] = ("loss", "accuracy")
+    mean_metrics: ClassVar[tuple[str, ...]] = ("accuracy",)
     optional_columns: ClassVar[frozenset[str]] = frozenset({"context", "question"})
     auto_class: ClassVar[str] = "AutoModelForMultipleChoice"
 

@@ -46,6 +46,7 @@ class QuestionAnswering(Task):
     n_best: PositiveInt
 
     metric_names: ClassVar[tuple[str, ...]] = ("loss", "exact_match", "f1")
+    mean_metrics: ClassVar[tuple[str, ...]] = ("exact_match", "f1")
     optional_columns: ClassVar[frozenset[str]] = frozenset({"id"})
     auto_class: ClassVar[str] = "AutoModelForQuestionAnswering"
     peft_type: ClassVar[str | None] = "QUESTION_ANS"

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from finesweep.results.significance import Tally
+
 _MARKED = re.compile(r"<(e[12])>(.*?)</\1>", re.DOTALL)
 
 
@@ -159,6 +161,12 @@ class RelationExtraction(Task):
 
         gold, predicted = ([row["label"] for row in each] for each in (rows, predictions))
         return score_relations(gold, predicted, self.negative_label)
+
+    def tally(self, metric: str, rows: Sequence[Row], predictions: Sequence[Row]) -> "Tally | None":
+        from finesweep.tasks.relation_scores import tally_relations
+
+        gold, predicted = ([row["label"] for row in each] for each in (rows, predictions))
+        return tally_relations(metric, gold, predicted, self.negative_label)
 
     def classes_of_row(self, row: Row) -> list[str]:
         return [row["label"]]

@@ -7,6 +7,9 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
+from finesweep.results.significance import Tally, macro_tally, mean_tally
 from finesweep.results.tables import ReportTable, Scores
 from finesweep.tasks.class_scores import confusion
 
@@ -46,6 +49,17 @@ def score_relations(gold: Sequence[str], predicted: Sequence[str], negative: str
         [[row[0], *(round(value, 4) for value in row[1:4]), row[4]] for row in rows],
     )
     return Scores(metrics, [table], *confusion(gold, predicted))
+
+
+def tally_relations(metric: str, gold: Sequence[str], predicted: Sequence[str], negative: str | None) -> Tally | None:
+    """What each row adds to ``f1`` or ``accuracy`` of :func:`score_relations`."""
+    if metric == "accuracy":
+        return mean_tally([a == b for a, b in zip(gold, predicted, strict=True)])
+    if metric != "f1":
+        return None
+    truth, guess = (np.array([_DIRECTION.sub("", label) for label in labels]) for labels in (gold, predicted))
+    there, found = ([each == name for name in sorted(set(truth) - {negative})] for each in (truth, guess))
+    return macro_tally(np.array(gold) == np.array(predicted), np.array(found).T, np.array(there).T)
 
 
 def _measures(right: int, found: int, there: int) -> tuple[float, float, float]:

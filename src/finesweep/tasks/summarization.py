@@ -21,6 +21,7 @@ class Summarization(TextToText):
     stemmer: bool
 
     metric_names: ClassVar[tuple[str, ...]] = ("loss", "rouge1", "rouge2", "rougeL")
+    mean_metrics: ClassVar[tuple[str, ...]] = ("rouge1", "rouge2", "rougeL")
 
     def score(self, rows: Sequence[Row], predictions: Sequence[Row], loss: float) -> Scores:
         gold, texts = [row["target"] for row in rows], [row["prediction"] for row in predictions]

@@ -7,8 +7,10 @@ from typing import Any
 from seqeval.metrics import classification_report
 from sklearn.metrics import accuracy_score, confusion_matrix
 
+from finesweep.results.significance import Tally, f1_tally
 from finesweep.results.tables import ReportTable, Scores
 from finesweep.tasks.class_scores import COLUMNS, per_class
+from finesweep.tasks.tags import entities
 
 
 def score_tags(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> Scores:
@@ -40,6 +42,18 @@ def score_tags(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]
         "token_macro_f1": macro_f1,
     }
     return Scores(metrics, [_entity_table(by_type), _token_table(tokens)], tags, counts)
+
+
+def tally_tags(metric: str, gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> Tally | None:
+    """What each sentence adds to a metric of :func:`score_tags`."""
+    pairs = list(zip(gold, predicted, strict=True))
+    if metric == "token_accuracy":
+        right = [sum(a == b for a, b in zip(*pair, strict=True)) for pair in pairs]
+        return f1_tally([(r, len(tags), len(tags)) for r, tags in zip(right, gold, strict=True)])
+    if metric not in ("f1", "precision", "recall"):
+        return None
+    sets = [tuple(set(entities(tags)) for tags in pair) for pair in pairs]
+    return f1_tally([(len(there & found), len(found), len(there)) for there, found in sets], metric)
 
 
 def _entity_table(by_type: dict[str, dict[str, float]]) -> ReportTable:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from finesweep.results.significance import Tally
+
 
 @component
 class TextTask(Task):
@@ -153,6 +155,11 @@ class TextClassification(TextTask):
 
         return score_classes([row["label"] for row in rows], [row["label"] for row in predictions])
 
+    def tally(self, metric: str, rows: Sequence[Row], predictions: Sequence[Row]) -> "Tally | None":
+        from finesweep.tasks.class_scores import tally_classes
+
+        return tally_classes(metric, [row["label"] for row in rows], [row["label"] for row in predictions])
+
     def classes_of_row(self, row: Row) -> list[str]:
         return [row["label"]]
 
@@ -211,6 +218,11 @@ class MultiLabelClassification(TextTask):
 
         return score_sets([row["label"] for row in rows], [row["label"] for row in predictions])
 
+    def tally(self, metric: str, rows: Sequence[Row], predictions: Sequence[Row]) -> "Tally | None":
+        from finesweep.tasks.class_scores import tally_sets
+
+        return tally_sets(metric, [row["label"] for row in rows], [row["label"] for row in predictions])
+
     def classes_of_row(self, row: Row) -> list[str]:
         return list(row["label"])
 
@@ -254,3 +266,8 @@ class TextRegression(TextTask):
         from finesweep.tasks.class_scores import score_numbers
 
         return score_numbers([row["label"] for row in rows], [row["label"] for row in predictions])
+
+    def tally(self, metric: str, rows: Sequence[Row], predictions: Sequence[Row]) -> "Tally | None":
+        from finesweep.tasks.class_scores import tally_numbers
+
+        return tally_numbers(metric, [row["label"] for row in rows], [row["label"] for row in predictions])

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from finesweep.results.significance import Tally
+
 
 @cache
 def _word_pattern() -> re.Pattern[str]:
@@ -151,6 +153,11 @@ class TokenClassification(Task):
         from finesweep.tasks.tag_scores import score_tags
 
         return score_tags([row["tags"] for row in rows], [row["tags"] for row in predictions])
+
+    def tally(self, metric: str, rows: Sequence[Row], predictions: Sequence[Row]) -> "Tally | None":
+        from finesweep.tasks.tag_scores import tally_tags
+
+        return tally_tags(metric, [row["tags"] for row in rows], [row["tags"] for row in predictions])
 
     def row_from_object(self, value: Mapping[str, Any], where: str) -> Row:
         """``{"tokens"}`` as they are, or of a text ``{"tokens", "text", "spans"}``: words and marks, and where each

@@ -2,13 +2,16 @@
 
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from finesweep.config.errors import UserError, did_you_mean
 from finesweep.config.fields import component
 from finesweep.results.tables import ReportTable, Scores
 from finesweep.tasks.base import Feature, Frame, Row
 from finesweep.tasks.text_to_text import TextToText
+
+if TYPE_CHECKING:
+    from finesweep.results.significance import Tally
 
 
 @component
@@ -56,11 +59,9 @@ class Translation(TextToText):
         return {"decoder_start_token_id" if ends else "forced_bos_token_id": language}
 
     def score(self, rows: Sequence[Row], predictions: Sequence[Row], loss: float) -> Scores:
-        from sacrebleu.metrics import BLEU, CHRF  # takes a moment, and nothing else needs it
-
         texts = [row["prediction"] for row in predictions]
         references = [[row["target"] for row in rows]]
-        bleu, chrf = BLEU(tokenize=self.tokenize, force=True), CHRF()  # forced not to warn at every validation
+        bleu, chrf = self._measures()
         scores = {"bleu": bleu.corpus_score(texts, references), "chrf": chrf.corpus_score(texts, references)}
         note = f"sacreBLEU: {bleu.get_signature()}; chrF: {chrf.get_signature()}"
         if sum(text.endswith(" .") for text in references[0]) > len(rows) / 2:
@@ -69,6 +70,27 @@ class Translation(TextToText):
             "Translations", note, ["measure", "score"], [[name, round(s.score, 2)] for name, s in scores.items()]
         )
         return Scores({name: float(score.score) for name, score in scores.items()}, [table])
+
+    def tally(self, metric: str, rows: Sequence[Row], predictions: Sequence[Row]) -> "Tally | None":
+        if metric not in ("bleu", "chrf"):
+            return None
+        import numpy as np
+
+        from finesweep.results.significance import Tally
+
+        measure: Any = self._measures()[metric == "chrf"]
+        texts, references = [row["prediction"] for row in predictions], [row["target"] for row in rows]
+
+        def value(sums: np.ndarray) -> np.ndarray:
+            return np.apply_along_axis(lambda each: measure._compute_score_from_stats(each.tolist()).score, -1, sums)
+
+        # As sacreBLEU's own tests of significance do: the counts of each sentence, and a score of their sum.
+        return Tally(np.asarray(measure._extract_corpus_statistics(texts, [references]), dtype=float), value)
+
+    def _measures(self) -> tuple[Any, Any]:
+        from sacrebleu.metrics import BLEU, CHRF  # takes a moment, and nothing else needs it
+
+        return BLEU(tokenize=self.tokenize, force=True), CHRF()  # forced not to warn at every validation
 
 
 def _language_id(tokenizer: Any, code: str) -> int | None:

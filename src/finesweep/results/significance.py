@@ -1,0 +1,142 @@
+"""Whether one configuration is better than another: paired tests over rows and over seeds.
+
+Approximate randomisation (Noreen 1989; Yeh 2000, https://aclanthology.org/C00-2137) and the paired bootstrap (Koehn
+2004, https://aclanthology.org/W04-3250) ask whether other rows could have turned the result round, the t-test over
+seeds whether another seed could have. A claim about a configuration, not a single run, needs the second.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+#: Numbers that are held at once while resampling.
+_AT_ONCE = 5_000_000
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What each row adds to a score.
+
+    Attributes:
+        counts: (rows, k).
+        value: sums of counts over rows (…, k) -> the score (…).
+    """
+
+    counts: np.ndarray
+    value: Callable[[np.ndarray], np.ndarray]
+
+
+def mean_tally(each: Sequence[float]) -> Tally:
+    """Of a score that is the mean over rows."""
+    values = np.asarray(each, dtype=float)
+    return Tally(np.stack([values, np.ones_like(values)], axis=1), lambda sums: ratio(sums[..., 0], sums[..., 1]))
+
+
+def f1_tally(counts: Sequence[Sequence[float]], measure: str = "f1") -> Tally:
+    """Of ``f1``, ``precision`` or ``recall`` over everything, from (right, found, there) of each row."""
+
+    def value(sums: np.ndarray) -> np.ndarray:
+        right, found, there = (sums[..., i] for i in range(3))
+        below = {"f1": (found + there) / 2, "precision": found, "recall": there}[measure]
+        return ratio(right, below)
+
+    return Tally(np.asarray(counts, dtype=float).reshape(-1, 3), value)
+
+
+def macro_tally(right: np.ndarray, found: np.ndarray, there: np.ndarray) -> Tally:
+    """Of the mean F1 over classes that are there, from right (rows,), and found and there (rows, classes)."""
+    counts = np.concatenate([right[:, None] & found & there, found, there], axis=1).astype(float)
+
+    def value(sums: np.ndarray) -> np.ndarray:
+        hit, said, are = np.split(sums, 3, axis=-1)
+        return ratio(ratio(2 * hit, said + are).sum(axis=-1), (are > 0).sum(axis=-1).astype(float))
+
+    return Tally(counts, value)
+
+
+def ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
+    """``above / below``, 0 where there is nothing to divide by."""
+    return np.divide(above, below, out=np.zeros_like(above, dtype=float), where=below != 0)
+
+
+@dataclass(frozen=True)
+class Test:
+    """The difference of two scores, its 95 % confidence interval, and how likely it is if there is none."""
+
+    difference: float
+    low: float
+    high: float
+    p: float
+
+
+def over_rows(first: Sequence[Tally], second: Sequence[Tally], *, resamples: int = 9999, seed: int = 0) -> Test:
+    """Compare two systems row by row: interval by paired bootstrap, p by approximate randomisation, two-sided.
+
+    Args:
+        first, second: one tally for each seed, in the same order and over the same rows; the score is the mean over
+            seeds, and a row is drawn or exchanged for all of them at once.
+    """
+    from scipy import stats  # takes a second, and only a comparison needs it
+
+    value = first[0].value
+    a, b = (np.stack([tally.counts for tally in tallies]) for tallies in (first, second))  # (seeds, rows, k)
+    rows = np.arange(a.shape[1])
+    batch = max(1, _AT_ONCE // a.size)
+
+    def mean(sums: np.ndarray) -> np.ndarray:  # (seeds, …, k) -> (…)
+        return np.asarray(value(sums).mean(axis=0))
+
+    def resampled(chosen: np.ndarray, axis: int = -1) -> np.ndarray:
+        del axis  # scipy's, always the last
+        return mean(a[:, chosen].sum(axis=-2)) - mean(b[:, chosen].sum(axis=-2))
+
+    def exchanged(x: np.ndarray, y: np.ndarray, axis: int = -1) -> np.ndarray:
+        del y, axis
+        # (…, rows) @ (seeds, rows, k): what is moved from one side to the other, as (seeds, …, k).
+        moved = np.moveaxis(np.tensordot((x >= len(rows)).astype(float), b - a, axes=(-1, 1)), -2, 0)
+        total_a, total_b = (each.sum(axis=1).reshape(len(a), *[1] * (x.ndim - 1), -1) for each in (a, b))
+        return mean(total_a + moved) - mean(total_b - moved)
+
+    observed = float(resampled(rows))
+    if not np.any(a != b):
+        return Test(0.0, 0.0, 0.0, 1.0)
+    rng = np.random.default_rng(seed)
+    interval = stats.bootstrap(
+        (rows,), resampled, n_resamples=resamples, batch=batch, vectorized=True, method="percentile", random_state=rng
+    ).confidence_interval
+    p = stats.permutation_test(
+        (rows, rows + len(rows)), exchanged, permutation_type="samples", n_resamples=resamples, batch=batch,
+        vectorized=True, random_state=rng,
+    ).pvalue  # fmt: skip
+    return Test(observed, float(interval.low), float(interval.high), float(p))
+
+
+def over_seeds(first: Sequence[float], second: Sequence[float], *, paired: bool) -> Test | None:
+    """Compare two configurations by their scores with several seeds: Student's paired or Welch's t-test, two-sided.
+
+    Returns None with fewer than two seeds on a side. Where all differences are equal there is no spread to judge by:
+    p is then 1 for none and 0 for any.
+    """
+    from scipy import stats
+
+    if min(len(first), len(second)) < 2:
+        return None
+    a, b = np.asarray(first, dtype=float), np.asarray(second, dtype=float)
+    difference = float(a.mean() - b.mean())
+    spread = np.ptp(a - b) if paired else np.ptp(a) + np.ptp(b)
+    if spread == 0:
+        return Test(difference, difference, difference, 1.0 if difference == 0 else 0.0)
+    result = stats.ttest_rel(a, b) if paired else stats.ttest_ind(a, b, equal_var=False)
+    interval = result.confidence_interval(0.95)
+    return Test(difference, float(interval.low), float(interval.high), float(result.pvalue))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """P values that hold for all comparisons together (Holm 1979), in the order given."""
+    order = sorted(range(len(p_values)), key=lambda i: p_values[i])
+    adjusted, largest = [0.0] * len(p_values), 0.0
+    for rank, i in enumerate(order):
+        largest = max(largest, min(1.0, p_values[i] * (len(p_values) - rank)))
+        adjusted[i] = largest
+    return adjusted

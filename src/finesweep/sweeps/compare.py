@@ -1,0 +1,225 @@
+"""Compare runs, or configurations with several seeds: what differs, the scores side by side, and whether it matters."""
+
+import json
+import statistics
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any, Literal
+
+from finesweep.config.errors import UserError
+from finesweep.config.identity import config_hash, differences, effective
+from finesweep.config.instantiate import build
+from finesweep.results.record import FILE, RunRecord, find_run, recorded_config
+from finesweep.results.significance import Tally, Test, holm, over_rows, over_seeds
+from finesweep.results.tables import markdown_table
+from finesweep.tasks.base import Task
+
+Split = Literal["validation", "test"]
+
+
+@dataclass(frozen=True)
+class Group:
+    """One configuration: a run, or several that differ in nothing but seed and fold."""
+
+    name: str
+    records: list[RunRecord]
+    config: dict[str, Any]
+
+    def scores(self, split: Split, metric: str) -> list[float]:
+        """The score of each run."""
+        return [record.metrics[split][metric] for record in self.records]
+
+    @property
+    def replicates(self) -> list[tuple[Any, Any]]:
+        """The seed and the fold of each run."""
+        configs = map(recorded_config, self.records)
+        return [(values["seed"], values["data"].get("fold")) for values in configs]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The first configuration against another one.
+
+    Attributes:
+        rows: the test over rows; None, with ``why`` not, where rows are not the same or predictions are missing.
+        seeds: the test over seeds; None with fewer than two of them.
+        rows_p, seeds_p: p of both after Holm's correction for all comparisons made.
+    """
+
+    other: str
+    rows: Test | None
+    seeds: Test | None
+    why: str
+    rows_p: float | None = None
+    seeds_p: float | None = None
+
+
+@dataclass(frozen=True)
+class Report:
+    """All of it, to be printed."""
+
+    split: Split
+    metric: str
+    groups: list[Group]
+    differences: dict[str, list[str]]
+    comparisons: list[Comparison]
+
+    def __str__(self) -> str:
+        base = self.groups[0].name
+        lines = [f"# {self.split}, {base} against {', '.join(group.name for group in self.groups[1:])}", ""]
+        for name, found in self.differences.items():
+            lines += [f"{name}, where it differs from {base}:", *(f"  {line}" for line in found or ["nothing"]), ""]
+        lines += [self._scores(), "", self._tests(), ""]
+        lines += [f"{c.other}: no test over rows, {c.why}" for c in self.comparisons if c.rows is None]
+        lines.append(
+            "Rows: 95 % interval by paired bootstrap, p by approximate randomisation. Seeds: Student's paired t-test "
+            "(Welch's where the seeds are others).\nHolm's p holds for all comparisons together. That rows differ "
+            "tells of these runs; a claim about configurations needs the test over seeds."
+        )
+        return "\n".join(lines)
+
+    def _scores(self) -> str:
+        names = list(self.groups[0].records[0].metrics[self.split])
+        rows: list[list[Any]] = []
+        for name in names:
+            cells = []
+            for group in self.groups:
+                values = group.scores(self.split, name)
+                spread = f" ± {statistics.stdev(values):.4f}" if len(values) > 1 else ""
+                cells.append(f"{statistics.mean(values):.4f}{spread}")
+            rows.append([name, *cells])
+        return markdown_table(["metric", *(f"{group.name} (n={len(group.records)})" for group in self.groups)], rows)
+
+    def _tests(self) -> str:
+        rows: list[list[Any]] = []
+        for each in self.comparisons:
+            for over, test, p in (("rows", each.rows, each.rows_p), ("seeds", each.seeds, each.seeds_p)):
+                if test is not None and p is not None:
+                    interval = f"{test.low:+.4f} to {test.high:+.4f}"
+                    verdict = "significant" if p < 0.05 else "not significant"
+                    rows.append([each.other, over, f"{test.difference:+.4f}", interval, test.p, p, verdict])
+        header = ["against", "over", f"difference in {self.metric}", "95 % interval", "p", "p (Holm)", "at 5 %"]
+        return markdown_table(header, rows) if rows else "No test can be made."
+
+    def as_json(self) -> str:
+        """The same for programs."""
+        groups = [
+            {"name": g.name, "runs": [str(r.folder) for r in g.records], self.metric: g.scores(self.split, self.metric)}
+            for g in self.groups
+        ]
+        found = {"split": self.split, "metric": self.metric, "groups": groups, "differences": self.differences}
+        return json.dumps({**found, "comparisons": [asdict(each) for each in self.comparisons]}, indent=2)
+
+
+def compare(paths: Sequence[str], *, split: Split, metric: str | None, resamples: int) -> Report:
+    """Compare the first of several runs, or of the configurations of sweeps, with each of the others.
+
+    Args:
+        paths: run folders, parts of their names, or folders with runs below: each configuration there is a group.
+        metric: to be tested; None takes the objective, or what of the task's metrics can be tested.
+
+    Raises:
+        UserError: there are fewer than two, they cannot be compared, or the metric cannot be tested.
+    """
+    groups = [group for path in paths for group in _groups(path, split)]
+    if len(groups) < 2:
+        raise UserError("one configuration alone cannot be compared", remedy="name two runs, or a sweep of several")
+    first, *others = groups
+    for other in others:
+        if other.config["task"]["name"] != first.config["task"]["name"]:
+            raise UserError(f"{first.name} and {other.name} are of different tasks", remedy="compare runs of one task")
+    task: Task = build(first.config["task"], first.config["extension_packages"])
+    known = list(first.records[0].metrics[split])
+    if metric is not None and metric not in known:
+        raise UserError(f"there is no metric '{metric}', only {', '.join(known)}", where="--metric")
+    wished = [metric] if metric else [first.records[0].objective["metric"], *task.metric_names]
+    chosen = next((name for name in wished if tally_of(task, name, first.records[0], split) is not None), wished[0])
+    made = [_against(task, first, other, split, chosen, resamples) for other in others]
+    return Report(split, chosen, groups, {g.name: _differs(first, g) for g in others}, _corrected(made))
+
+
+def _groups(path: str, split: Split) -> list[Group]:
+    """The runs that a path names, by configuration, those of a sweep best first."""
+    folder = Path(path).expanduser()
+    inside = sorted(file.parent for file in folder.glob(f"*/{FILE}")) if not (folder / FILE).is_file() else []
+    records = [RunRecord.read(each) for each in inside or [find_run(path)]]
+    records = [record for record in records if record.status == "ok"] if inside else records
+    for record in records:
+        if record.status != "ok":
+            raise UserError(f"the run did not end well, its status is {record.status}", where=str(record.folder))
+        if split not in record.metrics:
+            raise UserError(
+                f"the run has no scores on {split}", where=str(record.folder), remedy="choose another --split"
+            )
+    configs = {id(record): _without_replicates(recorded_config(record)) for record in records}
+
+    def key(record: RunRecord) -> str:
+        return config_hash(configs[id(record)])
+
+    found = []
+    for _, members in groupby(sorted(records, key=key), key):
+        group = sorted(members, key=lambda record: record.seed)
+        name = group[0].folder.name if len(inside) == 0 else _name(group[0])
+        found.append(Group(name, group, configs[id(group[0])]))
+    sign = -1 if found and found[0].records[0].objective["direction"] == "maximize" else 1
+    return sorted(found, key=lambda group: sign * statistics.mean(r.objective["value"] for r in group.records))
+
+
+def _name(record: RunRecord) -> str:
+    """What a run of a sweep is called without its seed and fold."""
+    parts = [part for part in record.folder.name.split(",") if not part.startswith(("seed=", "data.fold="))]
+    return ",".join(parts) or record.name
+
+
+def _without_replicates(values: dict[str, Any]) -> dict[str, Any]:
+    return {**values, "seed": None, "data": {**values["data"], "fold": None}}
+
+
+def _differs(first: Group, other: Group) -> list[str]:
+    found = differences(effective(first.config), effective(other.config), word="here")
+    return [line for line in found if "._target_:" not in line]  # the class says what the name beside it says
+
+
+def _against(task: Task, first: Group, other: Group, split: Split, metric: str, resamples: int) -> Comparison:
+    """The tests of one pair. What both have done with the same seed and fold is paired; else the order pairs."""
+    shared = [each for each in first.replicates if each in other.replicates]
+    paired = len(shared) == len(first.replicates) == len(other.replicates)
+    seeds = over_seeds(first.scores(split, metric), other.scores(split, metric), paired=paired)
+    count = min(len(first.records), len(other.records))
+    pairs = list(zip(first.records[:count], other.records[:count], strict=True))
+    if shared:
+        pairs = [tuple(g.records[g.replicates.index(each)] for g in (first, other)) for each in shared]  # type: ignore[misc]
+    prints = {record.data.get(split, {}).get("fingerprint") for pair in pairs for record in pair}
+    if len(prints) > 1:
+        return Comparison(other.name, None, seeds, f"they were scored on different rows of {split}")
+    tallies = [[tally_of(task, metric, record, split) for record in side] for side in zip(*pairs, strict=True)]
+    if any(tally is None for side in tallies for tally in side):
+        return Comparison(
+            other.name, None, seeds, f"no row has a part of its own in {metric}, or predictions are missing"
+        )
+    return Comparison(other.name, over_rows(*tallies, resamples=resamples), seeds, "")  # type: ignore[arg-type]
+
+
+def _corrected(made: list[Comparison]) -> list[Comparison]:
+    rows = iter(holm([each.rows.p for each in made if each.rows is not None]))
+    seeds = iter(holm([each.seeds.p for each in made if each.seeds is not None]))
+    return [
+        Comparison(
+            each.other, each.rows, each.seeds, each.why,
+            next(rows) if each.rows is not None else None, next(seeds) if each.seeds is not None else None,
+        )
+        for each in made
+    ]  # fmt: skip
+
+
+def tally_of(task: Task, metric: str, record: RunRecord, split: Split) -> Tally | None:
+    """What each stored prediction of a run adds to a metric."""
+    file = record.folder / "predictions" / f"{split}.jsonl"
+    if not file.is_file():
+        return None
+    rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    mark = "predicted_"
+    said = [{**row, **{k.removeprefix(mark): v for k, v in row.items() if k.startswith(mark)}} for row in rows]
+    return task.tally(metric, rows, said)

@@ -1,0 +1,107 @@
+"""finesweep compare: runs, configurations with several seeds, and what cannot be compared."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import finesweep
+from finesweep.cli import main
+from finesweep.results.record import RunRecord
+
+LR = ("1e-3", "1e-5")
+SEEDS = (1, 2)
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a sweep of two learning rates, one of them far too small, with two seeds each."""
+    folder = tmp_path_factory.mktemp("sweeps") / "sweep"
+    short = ["data.sentences={train: 320, validation: 60, test: 60}", "trainer.max_epochs=2", "trainer.progress=false"]
+    keys = [f"optimizer.lr={','.join(LR)}", f"seed={','.join(map(str, SEEDS))}"]
+    assert main(["train", "-m", *keys, *short, "trainer.precision=32-true", f"hydra.sweep.dir={folder}"]) == 0
+    return folder
+
+
+def compared(*arguments: str, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    capsys.readouterr()
+    assert main(["compare", *arguments, "--json", "--resamples", "499"]) == 0
+    return dict(json.loads(capsys.readouterr().out))
+
+
+def test_the_configurations_of_a_sweep(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = compared(str(sweep), capsys=capsys)
+    assert (found["split"], found["metric"]) == ("validation", "f1")
+    assert [group["name"] for group in found["groups"]] == [f"optimizer.lr={rate}" for rate in ("0.001", "1e-05")]
+    assert [len(group["runs"]) for group in found["groups"]] == [2, 2]
+    assert found["differences"] == {"optimizer.lr=1e-05": ["optimizer.lr: 0.001, here 1e-05"]}
+    (one,) = found["comparisons"]
+    means = [sum(group["f1"]) / 2 for group in found["groups"]]
+    for test in (one["rows"], one["seeds"]):
+        assert test["difference"] == pytest.approx(means[0] - means[1])
+    assert one["rows"]["low"] > 0
+    assert one["rows_p"] < 0.05
+
+
+def test_two_runs(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    runs = [str(sweep / f"optimizer.lr={rate},seed=1") for rate in ("0.001", "1e-05")]
+    found = compared(*runs, "--split", "test", "--metric", "token_accuracy", capsys=capsys)
+    (one,) = found["comparisons"]
+    values = [RunRecord.read(run).metrics["test"]["token_accuracy"] for run in runs]
+    assert one["rows"]["difference"] == pytest.approx(values[0] - values[1])
+    assert one["seeds"] is None
+    assert main(["compare", *runs]) == 0
+    text = capsys.readouterr().out
+    assert "optimizer.lr: 0.001, here 1e-05" in text
+    assert "| token_accuracy |" in text
+    assert "| optimizer.lr=1e-05,seed=1 | rows | +" in text
+
+
+def test_more_than_two_are_corrected(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    runs = sorted(str(folder) for folder in sweep.iterdir() if folder.is_dir())
+    found = compared(*runs, capsys=capsys)
+    assert len(found["comparisons"]) == 3
+    assert all(each["rows_p"] >= each["rows"]["p"] for each in found["comparisons"])
+    assert sum(each["rows_p"] > each["rows"]["p"] for each in found["comparisons"]) >= 1
+
+
+def test_a_metric_without_parts_is_tested_over_seeds(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (one,) = compared(str(sweep), "--metric", "loss", capsys=capsys)["comparisons"]
+    assert one["rows"] is None
+    assert "no row has a part of its own in loss" in one["why"]
+    assert one["seeds"]["difference"] < 0
+
+
+def test_other_rows_are_not_compared_row_by_row(
+    sweep: Path, tmp_path: Path, quick: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = finesweep.run([*quick, f"hydra.run.dir={tmp_path / 'other'}"]).folder
+    (one,) = compared(str(sweep / "optimizer.lr=0.001,seed=1"), str(other), capsys=capsys)["comparisons"]
+    assert one["rows"] is None
+    assert "different rows of validation" in one["why"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["{run}"], "one configuration alone"),
+        (["{run}", "{sweep}", "--metric", "bleu"], "there is no metric 'bleu'"),
+        (["{run}", "{sweep}", "--resamples", "10"], "at least 99"),
+        (["{run}", "nothing-of-this-name"], "there is no run"),
+    ],
+)
+def test_what_cannot_be_compared_is_one_message(
+    sweep: Path, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    places = {"run": sweep / "optimizer.lr=0.001,seed=1", "sweep": sweep}
+    assert main(["compare", *(text.format(**places) for text in arguments)]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_another_task_is_not_compared(
+    sweep: Path, tmp_path: Path, quick: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = finesweep.run([*quick, "data=demo_topics", f"hydra.run.dir={tmp_path / 'other'}"]).folder
+    assert main(["compare", str(sweep / "optimizer.lr=0.001,seed=1"), str(other)]) == 2
+    assert "different tasks" in capsys.readouterr().err
