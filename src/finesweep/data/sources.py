@@ -8,6 +8,7 @@ from finesweep.config.errors import UserError
 from finesweep.config.fields import Fraction, NonNegativeInt, PositiveInt, component
 from finesweep.data.base import SPLITS, DataSource
 from finesweep.data.demo import Split, demo_splits, writer_of
+from finesweep.data.fingerprint import content_hash
 from finesweep.data.formats import read, read_side_by_side
 from finesweep.data.table import Format, Reading, Table, Wanted
 
@@ -88,7 +89,11 @@ class HubSource(DataSource):
 
         datasets.disable_progress_bars()
         try:
-            found = datasets.load_dataset(self.path, self.config, revision=self.revision)
+            # For a local folder the library's cache goes by the time of its files, and times can lie.
+            local, cache = Path(self.path), None
+            if local.is_dir():
+                cache = str(Path(datasets.config.HF_DATASETS_CACHE) / content_hash(local))
+            found = datasets.load_dataset(self.path, self.config, revision=self.revision, cache_dir=cache)
         except Exception as error:  # the library raises many kinds: offline, unknown id, damaged file
             lines = str(error).strip().splitlines() or [""]
             raise UserError(
