@@ -1,6 +1,7 @@
 """The command line. Nothing heavy is imported before a command needs it: ``--help`` answers at once."""
 
 import argparse
+import errno
 import os
 import shlex
 import sys
@@ -70,9 +71,20 @@ def main(argv: list[str] | None = None) -> int:
         return 1
     except UserError as error:
         return _tell(str(error), debug, 1 if isinstance(error, TrainingError) else 2)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            return _tell(_unexpected(error), debug, 1)
+        message = (
+            f"the disk is full: {error}\n  -> make room and give the command again; a run goes on where it stopped"
+        )
+        return _tell(message, debug, 1)
     except Exception as error:
-        what = "".join(traceback.format_exception_only(error)).strip()
-        return _tell(f"unexpected error: {what}\n  -> --debug shows where; a run's record.json holds it too", debug, 1)
+        return _tell(_unexpected(error), debug, 1)
+
+
+def _unexpected(error: Exception) -> str:
+    what = "".join(traceback.format_exception_only(error)).strip()
+    return f"unexpected error: {what}\n  -> --debug shows where; a run's record.json holds it too"
 
 
 def _tell(message: str, debug: bool, status: int) -> int:

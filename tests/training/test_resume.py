@@ -289,6 +289,15 @@ def test_a_full_disk_costs_nothing(whole: Callable[..., Path], tmp_path: Path) -
     assert outcome(folder) == outcome(whole())
 
 
+def test_a_disk_too_full_for_a_record_is_one_message(tmp_path: Path) -> None:
+    process = start("train", *SHORT, f"hydra.run.dir={tmp_path / 'run'}", largest_file=1000)
+    message = said(process)
+    assert process.exitcode == 1
+    assert "the disk is full" in message
+    assert "Traceback" not in message
+    assert not list((tmp_path / "run").glob(".*.tmp"))
+
+
 def test_a_checkpoint_holds_what_trains(tmp_path: Path) -> None:
     sizes = {}
     for strategy in ("full", "lora", "frozen"):

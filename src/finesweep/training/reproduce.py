@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from finesweep.config.errors import ChangedError, UserError
 from finesweep.config.identity import differences
-from finesweep.results.environment import environment, git_state
+from finesweep.results.environment import environment, git_state, source_state
 from finesweep.results.record import RunRecord, recorded_config
 from finesweep.results.tables import markdown_table
 from finesweep.training.assemble import Components, data_record, read_data
@@ -75,9 +75,11 @@ def surroundings(record: RunRecord) -> Surroundings:
         inputs.append(f"model.fingerprint: {record.model['fingerprint']}, now {model}")
     then = {key: value for key, value in record.environment.items() if key != "threads"}  # the run sets those
     here = {key: value for key, value in environment().items() if key in then}
-    code = {key: record.git.get(key) for key in ("commit", "dirty")}
     state, _ = git_state(Path.cwd())
+    code = {key: record.git.get(key) for key in ("commit", "dirty")}
     others = differences({"git": code}, {"git": {key: state.get(key) for key in code}}) if code["commit"] else []
+    if "finesweep" in record.git:
+        others += differences({"git.finesweep": record.git["finesweep"]}, {"git.finesweep": source_state()})
     return Surroundings(inputs, others + differences(then, here))
 
 

@@ -1,5 +1,6 @@
 """One run, from a checked configuration to a folder with its record, curves, predictions, report and model."""
 
+import contextlib
 import gc
 import logging
 import shutil
@@ -79,9 +80,9 @@ def run(
                 on_each_device(parts.trainer.devices, _train, record, values, sweep)
             record = RunRecord.read(folder)  # as whoever trained has left it
         except BaseException as error:
-            record = RunRecord.read(folder)
             stopped = isinstance(error, Interrupted | KeyboardInterrupt | SystemExit)
-            record.end("interrupted" if stopped else "failed", traceback.format_exc())
+            with contextlib.suppress(OSError):  # on a full disk it stays `running`, and is found dead
+                RunRecord.read(folder).end("interrupted" if stopped else "failed", traceback.format_exc())
             parts.logger.finish(failed=True)
             raise
         finally:
