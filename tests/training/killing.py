@@ -63,6 +63,8 @@ def start(*arguments: str, folder: Path | None = None, largest_file: int | None 
 def _main(arguments: Sequence[str], log: str, folder: Path | None, largest_file: int | None) -> None:
     from finesweep.cli import main
 
+    # What this process starts is to be its own child, as in a process from a shell, and not the server's.
+    multiprocessing.set_start_method("fork", force=True)
     with Path(log).open("w") as stream:
         os.dup2(stream.fileno(), 1)
         os.dup2(stream.fileno(), 2)
