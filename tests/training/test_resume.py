@@ -138,6 +138,24 @@ def test_the_same_command_goes_on_with_the_newest_unfinished_run(tmp_path: Path)
     assert len(list(runs.iterdir())) == 3
 
 
+def test_the_same_command_on_other_data_begins_a_new_run(stopped: Path) -> None:
+    """The folder is named by the user in that fixture; moved to where runs lie, it is found by its hash."""
+    runs = stopped.parent / "outputs" / "files-tiny"
+    runs.mkdir(parents=True)
+    old = stopped.rename(runs / "old")
+    (runs / "broken").mkdir()
+    (runs / "broken" / "record.json").write_text("{")
+    file = stopped.parent / "train.tsv"
+    file.write_text(file.read_text().replace("good text 1\tpos", "good text 1\tneg"))
+    command = [text for text in RunRecord.read(old).overrides if not text.startswith("hydra.run.dir=")]
+    message = finish("train", *command, folder=stopped.parent)
+    assert "a new run begins" in message
+    assert "data.train.fingerprint" in message
+    others = [folder for folder in runs.iterdir() if folder.name not in ("old", "broken")]
+    assert [RunRecord.read(folder).status for folder in others] == ["ok"]
+    assert RunRecord.read(old).status == "failed"
+
+
 def test_a_live_run_is_refused_by_the_name_of_its_process(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     process = start("train", *SHORT, f"hydra.run.dir={folder}")

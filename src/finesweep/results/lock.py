@@ -1,5 +1,6 @@
 """One process at a time works on a run. The operating system holds the lock, so a killed process leaves none behind."""
 
+import contextlib
 import os
 import socket
 from collections.abc import Iterator
@@ -36,8 +37,10 @@ def locked(folder: Path) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except Timeout as error:
-        process = RunRecord.read(folder).process
-        who = f"process {process['pid']} on {process['host']}" if process else "another process"
+        who = "another process"
+        with contextlib.suppress(UserError, KeyError):  # it has only just begun
+            process = RunRecord.read(folder).process
+            who = f"process {process['pid']} on {process['host']}"
         raise LiveError(
             f"{who} works on this run", where=str(folder), remedy="wait until it has ended, or stop it"
         ) from error

@@ -1,5 +1,6 @@
 """The record of a run: written when it starts, when it ends well, and when it does not. Everything else mirrors it."""
 
+import contextlib
 import json
 import os
 from collections.abc import Sequence
@@ -125,7 +126,10 @@ def recorded_config(record: RunRecord) -> dict[str, Any]:
 
 def unfinished(root: Path, config_hash: str) -> list[Path]:
     """The runs right below a folder that have this hash and did not end well, the newest first."""
-    records = [RunRecord.read(file.parent) for file in root.glob(f"*/{FILE}")]
+    records = []
+    for file in root.glob(f"*/{FILE}"):
+        with contextlib.suppress(UserError):  # what cannot be read is not this run, and no reason to stop it
+            records.append(RunRecord.read(file.parent))
     found = [record for record in records if record.config_hash == config_hash and record.status != "ok"]
     return [record.folder for record in sorted(found, key=lambda record: record.started, reverse=True)]
 

@@ -11,7 +11,7 @@ from finesweep.config.identity import config_hash, differences, effective
 from finesweep.config.secrets import redacted, redacted_text
 from finesweep.results.environment import git_state, source_state
 from finesweep.results.lock import this_process
-from finesweep.results.record import FILE, RunRecord, now, write_atomically
+from finesweep.results.record import FILE, FORMAT, RunRecord, now, write_atomically
 from finesweep.training.checkpoint import Checkpoints
 
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ def begin(
             raise UserError("the folder holds this run already, status ok", where=str(folder), remedy=remedy)
         record.resumed.append({"at": now()})
         record.status, record.error, record.finished = "running", None, None
+        if not record.config:  # of an older format
+            record.format, record.config, record.cwd = FORMAT, values, str(Path.cwd())
     else:
         asked = (redacted_text(command), redacted(list(overrides)))
         record = RunRecord(folder, values["name"], values["seed"], config_hash(values), *asked)
