@@ -13,11 +13,12 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
+from finesweep.config.errors import ChangedError
 from finesweep.config.identity import effective
 from finesweep.config.interrupt import Interrupted, StopRequest
 from finesweep.results.environment import PeakMemory, environment
 from finesweep.results.lock import locked
-from finesweep.results.record import RunRecord, prediction_lines, write_atomically
+from finesweep.results.record import FILE, RunRecord, prediction_lines, write_atomically
 from finesweep.results.report import model_card, write_report
 from finesweep.training.assemble import Assembled, Components, assemble, data_record
 from finesweep.training.begin import begin, latest_state
@@ -71,6 +72,7 @@ def run(
         TrainingError: the loss is not a number.
     """
     with locked(folder):
+        before = (folder / FILE).read_text(encoding="utf-8") if (folder / FILE).is_file() else ""
         record = begin(folder, values, command, overrides, sweep=sweep, like=like)
         parts = Components.of(values)
         try:
@@ -79,6 +81,9 @@ def run(
             else:
                 on_each_device(parts.trainer.devices, _train, record, values, sweep)
             record = RunRecord.read(folder)  # as whoever trained has left it
+        except ChangedError:
+            write_atomically(folder / FILE, before)  # it can still go on with what it was begun with
+            raise
         except BaseException as error:
             stopped = isinstance(error, Interrupted | KeyboardInterrupt | SystemExit)
             with contextlib.suppress(OSError):  # on a full disk it stays `running`, and is found dead
