@@ -1,6 +1,7 @@
 """finesweep compare: runs, configurations with several seeds, and what cannot be compared."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,12 @@ def test_the_configurations_of_a_sweep(sweep: Path, capsys: pytest.CaptureFixtur
         assert test["difference"] == pytest.approx(means[0] - means[1])
     assert one["rows"]["low"] > 0
     assert one["rows_p"] < 0.05
+
+
+def test_the_same_seed_twice_is_one_replicate(sweep: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    twice = shutil.copytree(sweep, tmp_path / "sweep")
+    shutil.copytree(twice / "optimizer.lr=0.001,seed=1", twice / "again")
+    assert compared(str(twice), capsys=capsys)["comparisons"] == compared(str(sweep), capsys=capsys)["comparisons"]
 
 
 def test_two_runs(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -34,8 +34,7 @@ class Group:
     @property
     def replicates(self) -> list[tuple[Any, Any]]:
         """The seed and the fold of each run."""
-        configs = map(recorded_config, self.records)
-        return [(values["seed"], values["data"].get("fold")) for values in configs]
+        return [_replicate(record) for record in self.records]
 
 
 @dataclass(frozen=True)
@@ -160,11 +159,19 @@ def _groups(path: str, split: Split) -> list[Group]:
 
     found = []
     for _, members in groupby(sorted(records, key=key), key):
-        group = sorted(members, key=lambda record: record.seed)
+        # The same seed twice (a run and its reproduction) is one replicate: counted twice it would feign certainty.
+        once = {_replicate(record): record for record in sorted(members, key=lambda record: record.started)}
+        group = [once[each] for each in sorted(once, key=str)]
         name = group[0].folder.name if len(inside) == 0 else _name(group[0])
         found.append(Group(name, group, configs[id(group[0])]))
     sign = -1 if found and found[0].records[0].objective["direction"] == "maximize" else 1
     return sorted(found, key=lambda group: sign * statistics.mean(r.objective["value"] for r in group.records))
+
+
+def _replicate(record: RunRecord) -> tuple[Any, Any]:
+    """The seed and the fold of a run."""
+    values = recorded_config(record)
+    return values["seed"], values["data"].get("fold")
 
 
 def _name(record: RunRecord) -> str:
