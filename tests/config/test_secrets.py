@@ -31,6 +31,8 @@ def test_other_keys(key: str) -> None:
         ("data.token_column=0 task.max_new_tokens=64", "data.token_column=0 task.max_new_tokens=64"),
         ("http://host:80/path@2", "http://host:80/path@2"),
         ("the token is a word", "the token is a word"),
+        ("hf-internal-testing/tiny-random-BertModel", "hf-internal-testing/tiny-random-BertModel"),
+        ("data.train=sk-learn-corpora-of-2024/train.tsv", "data.train=sk-learn-corpora-of-2024/train.tsv"),
     ],
 )
 def test_running_text(text: str, clean: str) -> None:

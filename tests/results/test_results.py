@@ -39,7 +39,7 @@ def test_a_record_of_a_later_version_with_more_in_it_can_be_read(tmp_path: Path)
     assert RunRecord.read(tmp_path).name == "demo"
 
 
-@pytest.mark.parametrize("content", [None, "{", ""])
+@pytest.mark.parametrize("content", [None, "{", "", "{}", "[]"])
 def test_no_record_or_a_broken_one_is_one_message(tmp_path: Path, content: str | None) -> None:
     if content is not None:
         (tmp_path / "record.json").write_text(content)

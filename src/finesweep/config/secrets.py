@@ -11,7 +11,7 @@ _ASSIGNED = re.compile(rf"((?:\b|_){_WORDS}[\"']?\s*[=:]\s*[\"']?)[^\s\"',}}\]]+
 #: ``scheme://user:password@host``.
 _IN_URL = re.compile(r"(\w+://[^\s/:@]*:)[^\s/@]+@")
 #: What GitHub, Hugging Face, OpenAI and Slack give out.
-_KNOWN = re.compile(r"\b(?:hf|gh[opsu]|github_pat|sk|xox[abp])[_-][\w-]{16,}")
+_KNOWN = re.compile(r"\b(?:hf_[A-Za-z0-9]{20,}|gh[opsu]_\w{20,}|github_pat_\w{20,}|glpat-[\w-]{20,}|AKIA[A-Z0-9]{16})")
 
 MASK = "***"
 

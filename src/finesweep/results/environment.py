@@ -72,8 +72,17 @@ def environment() -> dict[str, Any]:
         "gpus": gpus,
         "cuda": torch.version.cuda,
         "cudnn": torch.backends.cudnn.version() if gpus else None,
-        "packages": dict(sorted((d.name, d.version) for d in metadata.distributions())),
+        "packages": _packages(),
     }
+
+
+def _packages() -> dict[str, str]:
+    """The version of each package; of one that is there twice the one that is imported, the first found."""
+    found: dict[str, str] = {}
+    for each in metadata.distributions():
+        if each.name:  # what is left of one that was half removed has none
+            found.setdefault(each.name, each.version)
+    return dict(sorted(found.items()))
 
 
 def _cpu_name() -> str:

@@ -99,15 +99,17 @@ class RunRecord:
         file = Path(folder) / FILE
         try:
             values = json.loads(file.read_text(encoding="utf-8"))
+            newer = values.get("format", 1) > FORMAT
+            known = {f.name for f in fields(cls)}
+            record = cls(folder=Path(folder), **{key: value for key, value in values.items() if key in known})
         except FileNotFoundError as error:
             raise UserError("this is no run, it has no record.json", where=str(folder)) from error
-        except (OSError, json.JSONDecodeError) as error:
+        except (OSError, ValueError, TypeError, AttributeError) as error:
             raise UserError(f"the record cannot be read: {error}", where=str(file)) from error
-        if values.get("format", 1) > FORMAT:
-            message = f"a newer finesweep wrote this record (format {values['format']}, known up to {FORMAT})"
+        if newer:
+            message = f"a newer finesweep wrote this record (format {record.format}, known up to {FORMAT})"
             raise UserError(message, where=str(file), remedy="update finesweep")
-        known = {f.name for f in fields(cls)}
-        return cls(folder=Path(folder), **{key: value for key, value in values.items() if key in known})
+        return record
 
 
 def recorded_config(record: RunRecord) -> dict[str, Any]:
@@ -121,7 +123,8 @@ def recorded_config(record: RunRecord) -> dict[str, Any]:
     if config_hash(values) != record.config_hash:
         where = str(record.folder / FILE if record.config else file)
         raise UserError("this is not the configuration of the run: its hash is another one", where=where)
-    return dict(values)
+    # Keys that came later and change no result: configurations of old do not have them.
+    return {**values, "trainer": {"checkpoint_minutes": 5, **values.get("trainer", {})}}
 
 
 def unfinished(root: Path, config_hash: str) -> list[Path]:

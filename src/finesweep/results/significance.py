@@ -115,8 +115,7 @@ def over_rows(first: Sequence[Tally], second: Sequence[Tally], *, resamples: int
 def over_seeds(first: Sequence[float], second: Sequence[float], *, paired: bool) -> Test | None:
     """Compare two configurations by their scores with several seeds: Student's paired or Welch's t-test, two-sided.
 
-    Returns None with fewer than two seeds on a side. Where all differences are equal there is no spread to judge by:
-    p is then 1 for none and 0 for any.
+    Returns None where there is nothing to judge by: fewer than two seeds on a side, or no spread between them.
     """
     from scipy import stats
 
@@ -125,8 +124,8 @@ def over_seeds(first: Sequence[float], second: Sequence[float], *, paired: bool)
     a, b = np.asarray(first, dtype=float), np.asarray(second, dtype=float)
     difference = float(a.mean() - b.mean())
     spread = np.ptp(a - b) if paired else np.ptp(a) + np.ptp(b)
-    if spread == 0:
-        return Test(difference, difference, difference, 1.0 if difference == 0 else 0.0)
+    if spread <= 1e-9 * max(np.abs(a).max(), np.abs(b).max()):
+        return None
     result = stats.ttest_rel(a, b) if paired else stats.ttest_ind(a, b, equal_var=False)
     interval = result.confidence_interval(0.95)
     return Test(difference, float(interval.low), float(interval.high), float(result.pvalue))

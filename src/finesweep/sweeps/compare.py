@@ -226,7 +226,8 @@ def tally_of(task: Task, metric: str, record: RunRecord, split: Split) -> Tally 
     file = record.folder / "predictions" / f"{split}.jsonl"
     if not file.is_file():
         return None
-    rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    with file.open(encoding="utf-8") as stream:  # lines end at line feeds alone, whatever else a text may hold
+        rows = [json.loads(line) for line in stream]
     mark = "predicted_"
     said = [{**row, **{k.removeprefix(mark): v for k, v in row.items() if k.startswith(mark)}} for row in rows]
     return task.tally(metric, rows, said)

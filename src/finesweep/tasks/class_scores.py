@@ -124,7 +124,8 @@ def tally_numbers(metric: str, gold: Sequence[float], predicted: Sequence[float]
         return mean_tally((x - y) ** 2 if metric == "mse" else abs(x - y))
     if metric != "pearson":
         return None
-    x, y = x - x.mean(), y - y.mean()  # a shift changes no correlation, and the sums keep their digits
+    # Neither a shift nor a scale changes a correlation; without them rows of two systems can be exchanged.
+    x, y = ((each - each.mean()) / (each.std() or 1.0) for each in (x, y))
 
     def value(sums: np.ndarray) -> np.ndarray:
         n, sx, sy, sxx, syy, sxy = np.moveaxis(sums, -1, 0)

@@ -120,13 +120,9 @@ def write(path: Path, tensors: Mapping[str, "Tensor"], state: Mapping[str, Any])
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         save_file(plain, temporary, metadata={_KEY: header})
-        for written in (temporary, temporary.parent):  # the content, and the folder that names it
-            handle = os.open(written, os.O_RDONLY)
-            try:
-                os.fsync(handle)
-            finally:
-                os.close(handle)
+        _to_disk(temporary)
         temporary.replace(path)
+        _to_disk(path.parent)  # which names it: what it replaces may be gone from now on
     except (OSError, SafetensorError) as error:
         raise CheckpointError(
             f"the checkpoint cannot be written: {error}",
@@ -136,6 +132,14 @@ def write(path: Path, tensors: Mapping[str, "Tensor"], state: Mapping[str, Any])
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def _to_disk(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def read(path: Path, *, values_only: bool = False) -> tuple[dict[str, "Tensor"], dict[str, Any]]:

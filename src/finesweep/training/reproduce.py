@@ -125,4 +125,6 @@ def compare_metrics(
 def _verdict(then: float, now: float, tolerance: float) -> Verdict:
     if then == now or (math.isnan(then) and math.isnan(now)):
         return "identical"
+    if not (math.isfinite(then) and math.isfinite(now)):
+        return "different"
     return "within tolerance" if abs(then - now) <= tolerance * max(1.0, abs(then)) else "different"

@@ -96,6 +96,7 @@ def run(
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
         record.end("ok")
+        shutil.rmtree(folder / "checkpoints", ignore_errors=True)  # not before: it could still be killed
         parts.logger.finish(failed=False)
         return record
 
@@ -160,7 +161,6 @@ def _train(rank: int, record: RunRecord, values: dict[str, Any], sweep: str | No
     record.peak_memory_bytes = memory.bytes()
     record.write()
     write_report(record, {split: outcome.scores for split, outcome in outcomes.items()}, curves.rows)
-    shutil.rmtree(checkpoints.folder, ignore_errors=True)
 
 
 def _trainer(parts: Components, loggers: list[Any], callbacks: list[pl.Callback], folder: Path) -> pl.Trainer:
