@@ -71,18 +71,13 @@ def main(argv: list[str] | None = None) -> int:
         return 1
     except UserError as error:
         return _tell(str(error), debug, 1 if isinstance(error, TrainingError) else 2)
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            return _tell(_unexpected(error), debug, 1)
-        message = (
-            f"the disk is full: {error}\n  -> make room and give the command again; a run goes on where it stopped"
-        )
-        return _tell(message, debug, 1)
     except Exception as error:
         return _tell(_unexpected(error), debug, 1)
 
 
 def _unexpected(error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return f"the disk is full: {error}\n  -> make room and give the command again; a run goes on where it stopped"
     what = "".join(traceback.format_exception_only(error)).strip()
     return f"unexpected error: {what}\n  -> --debug shows where; a run's record.json holds it too"
 

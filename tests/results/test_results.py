@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from finesweep.config.errors import UserError
-from finesweep.results.environment import environment, git_state
+from finesweep.results.environment import environment, git_state, uncommitted
 from finesweep.results.figures import confusion_matrix
 from finesweep.results.leaderboard import entries, table, write_leaderboard
 from finesweep.results.record import RunRecord
@@ -53,7 +53,8 @@ def test_the_environment_holds_no_secrets(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_git_state_outside_of_a_repository(tmp_path: Path) -> None:
-    assert git_state(tmp_path) == ({"commit": None, "dirty": None}, "")
+    assert git_state(tmp_path) == {"commit": None, "dirty": None}
+    assert uncommitted(tmp_path) == ""
 
 
 def test_folds_are_replicates_too(tmp_path: Path) -> None:

@@ -16,10 +16,10 @@ def fingerprint(rows: Iterable[Mapping[str, Any]]) -> str:
     return digest.hexdigest()
 
 
-def content_hash(folder: Path) -> str:
-    """SHA-256 over the files below a folder: their names and what is in them, not where they stand or how old."""
+def content_hash(folder: Path, files: Iterable[Path]) -> str:
+    """SHA-256 over files below a folder: their names and what is in them, not where they stand or how old they are."""
     digest = hashlib.sha256()
-    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+    for file in sorted(path for path in files if path.is_file()):
         digest.update(str(file.relative_to(folder)).encode())
         with file.open("rb") as stream:
             digest.update(hashlib.file_digest(stream, "sha256").digest())

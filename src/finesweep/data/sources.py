@@ -92,7 +92,7 @@ class HubSource(DataSource):
             # For a local folder the library's cache goes by the time of its files, and times can lie.
             local, cache = Path(self.path), None
             if local.is_dir():
-                cache = str(Path(datasets.config.HF_DATASETS_CACHE) / content_hash(local))
+                cache = str(Path(datasets.config.HF_DATASETS_CACHE) / content_hash(local, local.rglob("*")))
             found = datasets.load_dataset(self.path, self.config, revision=self.revision, cache_dir=cache)
         except Exception as error:  # the library raises many kinds: offline, unknown id, damaged file
             lines = str(error).strip().splitlines() or [""]

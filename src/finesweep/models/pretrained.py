@@ -1,6 +1,5 @@
 """Load a transformers model with a task's head, and its tokenizer."""
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from finesweep.config.errors import UserError
 from finesweep.config.fields import Positive, Probability, component
 from finesweep.config.instantiate import build
+from finesweep.data.fingerprint import content_hash
 from finesweep.models.architectures import KINDS, architecture_of, kind_mismatch, kind_of
 from finesweep.models.tokenizer import check_tokenizer, prepare_for_words
 from finesweep.strategies.anatomy import in_body
@@ -264,10 +264,5 @@ def _commit(where: str, revision: str | None) -> str | None:
 
 def _fingerprint(folder: Path) -> str:
     """SHA-256 over the files of a folder that make the model, wherever it stands."""
-    digest = hashlib.sha256()
-    for file in sorted(folder.iterdir()):
-        if file.is_file() and file.suffix in (".json", ".safetensors", ".txt", ".model"):
-            digest.update(file.name.encode())
-            with file.open("rb") as stream:
-                digest.update(hashlib.file_digest(stream, "sha256").digest())
-    return digest.hexdigest()
+    kinds = (".json", ".safetensors", ".txt", ".model")
+    return content_hash(folder, (file for file in folder.iterdir() if file.suffix in kinds))

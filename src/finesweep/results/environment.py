@@ -15,24 +15,24 @@ from finesweep.config.secrets import redacted_text
 _LARGEST_DIFF = 10_000_000
 
 
-def git_state(folder: Path, but: Path | None = None) -> tuple[dict[str, Any], str]:
-    """The state of the repository that ``folder`` is in, and how its tracked files differ from the commit.
+def git_state(folder: Path, but: Path | None = None) -> dict[str, Any]:
+    """``{"commit", "dirty", "untracked"}`` of the repository that ``folder`` is in; None where there is none.
 
     Args:
         but: what does not count, a folder.
-
-    Returns:
-        ``{"commit", "dirty", "untracked"}`` (None where there is no repository), and the diff, without secrets.
     """
     commit = _git(folder, "rev-parse", "HEAD")
     if commit is None:
-        return {"commit": None, "dirty": None}, ""
+        return {"commit": None, "dirty": None}
     places = [":/", *([f":(exclude){but.resolve()}"] if but and but.resolve().is_relative_to(folder) else [])]
     status = (_git(folder, "status", "--porcelain", "--untracked-files=all", "--", *places) or "").splitlines()
     untracked = [line[3:] for line in status if line.startswith("??")]
-    diff = _git(folder, "diff", "HEAD") or ""
-    state = {"commit": commit.strip(), "dirty": bool(status), "untracked": untracked[:100]}
-    return state, redacted_text(diff[:_LARGEST_DIFF])
+    return {"commit": commit.strip(), "dirty": bool(status), "untracked": untracked[:100]}
+
+
+def uncommitted(folder: Path) -> str:
+    """How the tracked files of the repository that ``folder`` is in differ from its commit, without secrets."""
+    return redacted_text((_git(folder, "diff", "HEAD") or "")[:_LARGEST_DIFF])
 
 
 def source_state() -> dict[str, Any] | None:
@@ -40,7 +40,7 @@ def source_state() -> dict[str, Any] | None:
     here = Path(__file__)
     if _git(here.parent, "ls-files", "--error-unmatch", here.name) is None:
         return None
-    state, _ = git_state(here.parent)
+    state = git_state(here.parent)
     return {"commit": state["commit"], "dirty": state["dirty"]}
 
 
@@ -80,8 +80,9 @@ def _packages() -> dict[str, str]:
     """The version of each package; of one that is there twice the one that is imported, the first found."""
     found: dict[str, str] = {}
     for each in metadata.distributions():
-        if each.name:  # what is left of one that was half removed has none
-            found.setdefault(each.name, each.version)
+        about = each.metadata  # read anew at each look
+        if about["Name"]:  # what is left of one that was half removed has none
+            found.setdefault(about["Name"], about["Version"])
     return dict(sorted(found.items()))
 
 

@@ -2,21 +2,23 @@
 
 import json
 import statistics
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from itertools import groupby
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from finesweep.config.errors import UserError
 from finesweep.config.identity import config_hash, differences, effective
 from finesweep.config.instantiate import build
+from finesweep.results.leaderboard import REPLICATES
 from finesweep.results.record import FILE, RunRecord, find_run, recorded_config
 from finesweep.results.significance import Tally, Test, holm, over_rows, over_seeds
 from finesweep.results.tables import markdown_table
 from finesweep.tasks.base import Task
 
 Split = Literal["validation", "test"]
+#: The seed and the fold of a run.
+Replicate = tuple[Any, Any]
 
 
 @dataclass(frozen=True)
@@ -24,17 +26,17 @@ class Group:
     """One configuration: a run, or several that differ in nothing but seed and fold."""
 
     name: str
-    records: list[RunRecord]
+    runs: dict[Replicate, RunRecord]
     config: dict[str, Any]
+
+    @property
+    def records(self) -> list[RunRecord]:
+        """Its runs, by seed and fold."""
+        return list(self.runs.values())
 
     def scores(self, split: Split, metric: str) -> list[float]:
         """The score of each run."""
         return [record.metrics[split][metric] for record in self.records]
-
-    @property
-    def replicates(self) -> list[tuple[Any, Any]]:
-        """The seed and the fold of each run."""
-        return [_replicate(record) for record in self.records]
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,8 @@ def compare(paths: Sequence[str], *, split: Split, metric: str | None, resamples
         raise UserError(f"there is no metric '{metric}', only {', '.join(known)}", where="--metric")
     wished = [metric] if metric else [first.records[0].objective["metric"], *task.metric_names]
     chosen = next((name for name in wished if tally_of(task, name, first.records[0], split) is not None), wished[0])
-    made = [_against(task, first, other, split, chosen, resamples) for other in others]
+    tallies = {record.folder: tally_of(task, chosen, record, split) for group in groups for record in group.records}
+    made = [_against(first, other, split, chosen, tallies, resamples) for other in others]
     return Report(split, chosen, groups, {g.name: _differs(first, g) for g in others}, _corrected(made))
 
 
@@ -152,36 +155,24 @@ def _groups(path: str, split: Split) -> list[Group]:
             raise UserError(
                 f"the run has no scores on {split}", where=str(record.folder), remedy="choose another --split"
             )
-    configs = {id(record): _without_replicates(recorded_config(record)) for record in records}
-
-    def key(record: RunRecord) -> str:
-        return config_hash(configs[id(record)])
-
-    found = []
-    for _, members in groupby(sorted(records, key=key), key):
-        # The same seed twice (a run and its reproduction) is one replicate: counted twice it would feign certainty.
-        once = {_replicate(record): record for record in sorted(members, key=lambda record: record.started)}
-        group = [once[each] for each in sorted(once, key=str)]
-        name = group[0].folder.name if len(inside) == 0 else _name(group[0])
-        found.append(Group(name, group, configs[id(group[0])]))
-    sign = -1 if found and found[0].records[0].objective["direction"] == "maximize" else 1
-    return sorted(found, key=lambda group: sign * statistics.mean(r.objective["value"] for r in group.records))
-
-
-def _replicate(record: RunRecord) -> tuple[Any, Any]:
-    """The seed and the fold of a run."""
-    values = recorded_config(record)
-    return values["seed"], values["data"].get("fold")
+    # The same seed twice (a run and its reproduction) is one replicate: counted twice it would feign certainty.
+    found: dict[str, Group] = {}
+    for record in sorted(records, key=lambda record: record.started):
+        values = recorded_config(record)
+        config = {**values, "seed": None, "data": {**values["data"], "fold": None}}
+        group = found.setdefault(
+            config_hash(config), Group(_name(record) if inside else record.folder.name, {}, config)
+        )
+        group.runs[values["seed"], values["data"].get("fold")] = record
+    groups = [Group(group.name, dict(sorted(group.runs.items(), key=str)), group.config) for group in found.values()]
+    sign = -1 if groups and groups[0].records[0].objective["direction"] == "maximize" else 1
+    return sorted(groups, key=lambda group: sign * statistics.mean(r.objective["value"] for r in group.records))
 
 
 def _name(record: RunRecord) -> str:
     """What a run of a sweep is called without its seed and fold."""
-    parts = [part for part in record.folder.name.split(",") if not part.startswith(("seed=", "data.fold="))]
+    parts = [part for part in record.folder.name.split(",") if part.partition("=")[0] not in REPLICATES]
     return ",".join(parts) or record.name
-
-
-def _without_replicates(values: dict[str, Any]) -> dict[str, Any]:
-    return {**values, "seed": None, "data": {**values["data"], "fold": None}}
 
 
 def _differs(first: Group, other: Group) -> list[str]:
@@ -189,36 +180,32 @@ def _differs(first: Group, other: Group) -> list[str]:
     return [line for line in found if "._target_:" not in line]  # the class says what the name beside it says
 
 
-def _against(task: Task, first: Group, other: Group, split: Split, metric: str, resamples: int) -> Comparison:
+def _against(
+    first: Group, other: Group, split: Split, metric: str, tallies: Mapping[Path, Tally | None], resamples: int
+) -> Comparison:
     """The tests of one pair. What both have done with the same seed and fold is paired; else the order pairs."""
-    shared = [each for each in first.replicates if each in other.replicates]
-    paired = len(shared) == len(first.replicates) == len(other.replicates)
+    shared = [each for each in first.runs if each in other.runs]
+    paired = len(shared) == len(first.runs) == len(other.runs)
     seeds = over_seeds(first.scores(split, metric), other.scores(split, metric), paired=paired)
-    count = min(len(first.records), len(other.records))
-    pairs = list(zip(first.records[:count], other.records[:count], strict=True))
-    if shared:
-        pairs = [tuple(g.records[g.replicates.index(each)] for g in (first, other)) for each in shared]  # type: ignore[misc]
-    prints = {record.data.get(split, {}).get("fingerprint") for pair in pairs for record in pair}
-    if len(prints) > 1:
+    ours, theirs = ([group.runs[each] for each in shared] or group.records for group in (first, other))
+    count = min(len(ours), len(theirs))
+    ours, theirs = ours[:count], theirs[:count]
+    if len({record.data.get(split, {}).get("fingerprint") for record in (*ours, *theirs)}) > 1:
         return Comparison(other.name, None, seeds, f"they were scored on different rows of {split}")
-    tallies = [[tally_of(task, metric, record, split) for record in side] for side in zip(*pairs, strict=True)]
-    if any(tally is None for side in tallies for tally in side):
-        return Comparison(
-            other.name, None, seeds, f"no row has a part of its own in {metric}, or predictions are missing"
-        )
-    return Comparison(other.name, over_rows(*tallies, resamples=resamples), seeds, "")  # type: ignore[arg-type]
+    a, b = ([tally for record in side if (tally := tallies[record.folder])] for side in (ours, theirs))
+    if len(a) < count or len(b) < count:
+        why = f"no row has a part of its own in {metric}, or predictions are missing"
+        return Comparison(other.name, None, seeds, why)
+    return Comparison(other.name, over_rows(a, b, resamples=resamples), seeds, "")
 
 
 def _corrected(made: list[Comparison]) -> list[Comparison]:
     rows = iter(holm([each.rows.p for each in made if each.rows is not None]))
     seeds = iter(holm([each.seeds.p for each in made if each.seeds is not None]))
     return [
-        Comparison(
-            each.other, each.rows, each.seeds, each.why,
-            next(rows) if each.rows is not None else None, next(seeds) if each.seeds is not None else None,
-        )
+        replace(each, rows_p=next(rows) if each.rows else None, seeds_p=next(seeds) if each.seeds else None)
         for each in made
-    ]  # fmt: skip
+    ]
 
 
 def tally_of(task: Task, metric: str, record: RunRecord, split: Split) -> Tally | None:

@@ -9,7 +9,7 @@ import yaml
 from finesweep.config.errors import ChangedError, UserError
 from finesweep.config.identity import config_hash, differences, effective
 from finesweep.config.secrets import redacted, redacted_text
-from finesweep.results.environment import git_state, source_state
+from finesweep.results.environment import git_state, source_state, uncommitted
 from finesweep.results.lock import this_process
 from finesweep.results.record import FILE, FORMAT, RunRecord, now, write_atomically
 from finesweep.training.checkpoint import Checkpoints
@@ -48,11 +48,11 @@ def begin(
         record.config, record.sweep, record.cwd = values, sweep, str(Path.cwd())
         if like is not None:
             record.reproduces = {"run": str(like.folder), "threads": like.environment.get("threads")}
-        record.git, diff = git_state(Path.cwd(), but=folder)
+        record.git = git_state(Path.cwd(), but=folder)
         source = source_state()
         if source is not None and source["commit"] != record.git["commit"]:
             record.git["finesweep"] = source
-        if diff:
+        if diff := uncommitted(Path.cwd()):
             write_atomically(folder / "uncommitted.diff", diff)
     record.process = this_process()
     write_atomically(folder / "config.yaml", yaml.safe_dump(redacted(values), sort_keys=False, allow_unicode=True))

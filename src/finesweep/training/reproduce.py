@@ -75,7 +75,7 @@ def surroundings(record: RunRecord) -> Surroundings:
         inputs.append(f"model.fingerprint: {record.model['fingerprint']}, now {model}")
     then = {key: value for key, value in record.environment.items() if key != "threads"}  # the run sets those
     here = {key: value for key, value in environment().items() if key in then}
-    state, _ = git_state(Path.cwd())
+    state = git_state(Path.cwd())
     code = {key: record.git.get(key) for key in ("commit", "dirty")}
     others = differences({"git": code}, {"git": {key: state.get(key) for key in code}}) if code["commit"] else []
     if "finesweep" in record.git:

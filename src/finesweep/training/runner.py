@@ -213,9 +213,8 @@ def _fit_and_score(
             selection.consider(trainer, tuner)
         if not selection.stopped:
             trainer.fit(tuner, datamodule=data)
-        if (
-            selection.last_step != trainer.global_step
-        ):  # max_steps ended in mid-epoch, where Lightning does not validate
+        # Where max_steps ends in mid-epoch, Lightning does not validate.
+        if selection.last_step != trainer.global_step:
             _score(trainer, work, "validation")
             selection.consider(trainer, tuner)
     stop.stop_if_asked()
