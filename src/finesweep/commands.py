@@ -4,9 +4,11 @@ import contextlib
 import io
 import json
 import logging
+import math
 import os
 import re
 import sys
+import traceback
 from argparse import ArgumentParser, Namespace
 from datetime import datetime
 from pathlib import Path
@@ -20,10 +22,10 @@ from omegaconf import DictConfig
 
 from finesweep.config.check import check
 from finesweep.config.compose import CONFIG_NAME, compose, hydra_session, lenient
-from finesweep.config.errors import ChangedError, ConfigError, Problem, UserError
+from finesweep.config.errors import ChangedError, ConfigError, Problem, TrainingError, UserError
 from finesweep.config.identity import config_hash
-from finesweep.results.lock import is_live
-from finesweep.results.record import RunRecord, find_run, recorded_config, unfinished
+from finesweep.results.lock import LiveError
+from finesweep.results.record import RunRecord, find_run, repeatable_config, unfinished, working_folder
 from finesweep.sweeps.sweep import checked_jobs, run_job, run_sweep
 
 
@@ -59,16 +61,19 @@ def run_single(hydra: Hydra, overrides: list[str], command: str) -> RunRecord:
 
     def job(cfg: DictConfig) -> None:
         fresh = Path(HydraConfig.get().runtime.output_dir)
-        waiting = [] if named else [folder for folder in unfinished(fresh.parent, hashed) if not is_live(folder)]
+        waiting = [] if named else unfinished(fresh.parent, hashed)
         try:
-            if waiting:
-                with contextlib.suppress(OSError):
-                    fresh.rmdir()  # Hydra has made it
+            for folder in waiting:
                 try:
-                    ended.append(run_job(cfg, waiting[0], list(overrides), command))
-                    return
+                    ended.append(run_job(cfg, folder, list(overrides), command))
+                except LiveError:
+                    continue  # another process works on it
                 except ChangedError as error:
                     logging.getLogger("finesweep").warning(f"a new run begins. {error.where}: {error.what}")
+                    break
+                with contextlib.suppress(OSError):
+                    fresh.rmdir()  # Hydra has made it
+                return
             ended.append(run_job(cfg, fresh, list(overrides), command))
         except Exception as error:  # Hydra would print a line of its own before it raised it again
             ended.append(error)
@@ -87,11 +92,11 @@ def resume(args: Namespace) -> int:
     if record.status == "ok":
         print(f"{args.run} has ended well already, there is nothing to go on with")
         return 0
-    values = recorded_config(record)
+    values = repeatable_config(record)
 
     from finesweep.training.runner import run
 
-    with contextlib.chdir(record.cwd):
+    with working_folder(record):
         _print_result(run(values, folder, sweep=record.sweep))
     return 0
 
@@ -103,18 +108,26 @@ def reproduce(args: Namespace, command: str) -> int:
     record = RunRecord.read(folder)
     if record.status != "ok":
         raise UserError(f"the run did not end well, its status is {record.status}", where=str(folder))
+    if not 0 <= args.tolerance < math.inf:
+        raise UserError("must be a number from 0 on", where="--tolerance")
     stem = f"{datetime.now():%Y-%m-%d_%H-%M-%S}-{record.config_hash[:8]}"
     output = Path(args.output).resolve() if args.output else folder.parent / stem
 
     from finesweep.training.reproduce import reproduce as run_again
     from finesweep.training.reproduce import surroundings
 
-    with contextlib.chdir(record.cwd):
+    with working_folder(record):
         found = surroundings(record)
         print(found)
         if args.check:
             return 1 if found.inputs or found.others else 0
-        done = run_again(record, found, output, command=command, tolerance=args.tolerance)
+        try:
+            done = run_again(record, found, output, command=command, tolerance=args.tolerance)
+        except Exception as error:
+            if isinstance(error, UserError) and not isinstance(error, TrainingError):
+                raise
+            what = str(error) if isinstance(error, UserError) else traceback.format_exception_only(error)[-1].strip()
+            raise UserError(f"the run cannot be done again: {what}", where=str(folder)) from error
     print(f"\n{done}\nResults: {output}/report.md")
     return 1 if done.verdict == "different" else 0
 

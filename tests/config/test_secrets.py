@@ -3,10 +3,16 @@
 import pytest
 
 from finesweep.config.identity import config_hash
-from finesweep.config.secrets import is_secret, redacted, redacted_text
+from finesweep.config.secrets import is_redacted, is_secret, redacted, redacted_diff, redacted_text
 
 
-@pytest.mark.parametrize("key", ["token", "hub_token", "api_key", "apikey", "db.password", "secret", "AWS_ACCESS_KEY"])
+@pytest.mark.parametrize(
+    "key",
+    [
+        "token", "hub_token", "accessToken", "api_key", "apikey", "X-Api-Key", "private_key", "db.password", "pwd",
+        "secret", "AWS_ACCESS_KEY",
+    ],
+)  # fmt: skip
 def test_keys_of_secrets(key: str) -> None:
     assert is_secret(key, "abc")
     assert not is_secret(key, ["abc"])
@@ -28,6 +34,14 @@ def test_other_keys(key: str) -> None:
         ("postgresql://me:hush@db/sweeps", "postgresql://me:***@db/sweeps"),
         ("with hf_abcdefghijklmnopqrstuvwxyz in it", "with *** in it"),
         ("+PASSWORD = 'x1'", "+PASSWORD = '***'"),
+        ("+password='two words' seed=1", "+password='***' seed=1"),
+        ("curl -H 'X-Api-Key: abc'", "curl -H 'X-Api-Key: ***'"),
+        ("Authorization: Bearer abcdefgh.ijk", "Authorization: Bearer ***"),
+        ("deploy --token abc --hub-token 'a b' --dry", "deploy --token *** --hub-token '***' --dry"),
+        ("accessToken=abc db_pwd=1234", "accessToken=*** db_pwd=***"),
+        ("https://0123456789abcdef01234567@host/x", "https://***@host/x"),
+        ("git+ssh://git@github.com/x", "git+ssh://git@github.com/x"),
+        ("max_new_tokens=3 --tokenizer x --tokens 5", "max_new_tokens=3 --tokenizer x --tokens 5"),
         ("data.token_column=0 task.max_new_tokens=64", "data.token_column=0 task.max_new_tokens=64"),
         ("http://host:80/path@2", "http://host:80/path@2"),
         ("the token is a word", "the token is a word"),
@@ -48,3 +62,45 @@ def test_numbers_and_nothing_stay() -> None:
 def test_a_secret_is_no_part_of_an_identity() -> None:
     assert config_hash({"seed": 1, "hub_token": "a"}) == config_hash({"seed": 1, "hub_token": "b"})
     assert config_hash({"seed": 1, "hub_token": "a"}) != config_hash({"seed": 2, "hub_token": "a"})
+
+
+def test_numbers_can_be_passwords() -> None:
+    assert redacted({"password": 1234, "max_token": 5, "secret": True}) == {
+        "password": "***", "max_token": 5, "secret": True,
+    }  # fmt: skip
+
+
+def test_what_a_record_keeps_has_the_hash_of_what_ran() -> None:
+    values = {"seed": 1, "hub_token": "a", "data": {"train": "https://me:hush@host/token=x/train.tsv"}}
+    kept = redacted(values)
+    assert kept["data"]["train"] == "https://me:***@host/token=x/train.tsv"
+    assert config_hash(kept) == config_hash(values)
+    assert is_redacted(kept)
+    assert not is_redacted(values)
+
+
+DIFF = """\
+diff --git a/x.py b/x.py
+--- a/x.py
++++ b/x.py
+@@ -1,2 +1,3 @@
+-    token: str = tokenizer.pad_token
++    pad_token = tokenizer.eos_token
++    os.environ["HF_TOKEN"] = "abc def"
+diff --git a/conf/model/x.yaml b/conf/model/x.yaml
+--- a/conf/model/x.yaml
++++ b/conf/model/x.yaml
+@@ -1 +1 @@
+-hub_token: null
++hub_token: abc
+"""
+
+
+def test_code_in_a_diff_stays_code() -> None:
+    lines = redacted_diff(DIFF).splitlines()
+    changed = [(a, b) for a, b in zip(DIFF.splitlines(), lines, strict=True) if a != b]
+    assert changed == [
+        ('+    os.environ["HF_TOKEN"] = "abc def"', '+    os.environ["HF_TOKEN"] = "***"'),
+        ("-hub_token: null", "-hub_token: ***"),
+        ("+hub_token: abc", "+hub_token: ***"),
+    ]

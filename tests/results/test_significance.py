@@ -8,7 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from finesweep.results.significance import f1_tally, holm, macro_tally, mean_tally, over_rows, over_seeds
+from finesweep.results.significance import (
+    class_tally,
+    f1_tally,
+    holm,
+    macro_f1,
+    macro_f1_of_all,
+    mean_tally,
+    over_rows,
+    over_seeds,
+)
 
 
 def test_randomisation_agrees_with_all_exchanges() -> None:
@@ -67,10 +76,10 @@ def test_seeds_are_exchanged_together() -> None:
 
 
 def test_macro_f1_is_over_classes_that_are_there() -> None:
-    there = np.array([[1, 0], [1, 0], [0, 0]], dtype=bool)
-    found = np.array([[1, 0], [0, 1], [0, 1]], dtype=bool)
-    tally = macro_tally(np.array([True, False, True]), found, there)
-    assert float(tally.value(tally.counts.sum(axis=0))) == pytest.approx(2 / 3)
+    there, found = ["a", "a", "none"], ["a", "b", "b"]
+    for value, score in ((macro_f1, 2 / 3), (macro_f1_of_all, 1 / 3)):
+        tally = class_tally([True, False, False], found, there, ["a", "b"], value)
+        assert float(tally.value(tally.counts.sum(axis=0))) == pytest.approx(score)
 
 
 def test_over_seeds_is_students_or_welchs() -> None:

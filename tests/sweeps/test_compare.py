@@ -112,3 +112,21 @@ def test_another_task_is_not_compared(
     other = finesweep.run([*quick, "data=demo_topics", f"hydra.run.dir={tmp_path / 'other'}"]).folder
     assert main(["compare", str(sweep / "optimizer.lr=0.001,seed=1"), str(other)]) == 2
     assert "different tasks" in capsys.readouterr().err
+
+
+def test_folds_are_one_score_of_their_seed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    short = ["data.sentences={train: 120, validation: 20, test: 20}", "data.folds=2", "trainer.progress=false"]
+    keys = ["optimizer.lr=1e-3,1e-5", "seed=1,2", "data.fold=0,1"]
+    folder = tmp_path / "sweep"
+    assert main(["train", "-m", "data=demo_topics", *keys, *short, f"hydra.sweep.dir={folder}"]) == 0
+    (one,) = compared(str(folder), "--metric", "matthews", capsys=capsys)["comparisons"]
+    runs = {tuple(sorted(run.name.split(","))): run for run in folder.iterdir() if run.is_dir()}
+    assert len(runs) == 8
+    score: dict[str, float] = {}
+    for run in runs.values():
+        record = RunRecord.read(run)
+        rate = str(record.config["optimizer"]["lr"])
+        score[rate] = score.get(rate, 0.0) + record.metrics["validation"]["matthews"] / 4
+    assert one["seeds"]["difference"] == pytest.approx(score["0.001"] - score["1e-05"])
+    assert one["rows"]["difference"] > 0
+    assert one["rows_p"] < 0.05

@@ -193,6 +193,16 @@ def test_what_cannot_be_tokenised_leaves_nothing_behind(tmp_path: Path) -> None:
     assert tokenised(tmp_path, {"text": 2}, iter([]), 100, tokenise).tolist() == []
 
 
+def test_a_file_that_was_cut_short_is_made_anew(tmp_path: Path) -> None:
+    def again() -> list[int]:
+        return list(tokenised(tmp_path, {"text": 1}, iter([["a", "bc"]]), 100, lambda texts: [[len(t)] for t in texts]))
+
+    assert again() == [1, 2]
+    (file,) = tmp_path.iterdir()
+    file.write_bytes(file.read_bytes()[:-2])
+    assert again() == [1, 2]
+
+
 def test_a_large_vocabulary_keeps_its_numbers(tmp_path: Path) -> None:
     for vocabulary in (2**16, 2**16 + 1, 300_000):
         ids = tokenised(

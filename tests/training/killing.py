@@ -45,22 +45,25 @@ _context.set_forkserver_preload(
 )
 
 
-def start(*arguments: str, folder: Path | None = None, largest_file: int | None = None) -> BaseProcess:
+def start(
+    *arguments: str, folder: Path | None = None, largest_file: int | None = None, alone: bool = False
+) -> BaseProcess:
     """A process that runs ``finesweep`` with these arguments.
 
     Args:
         folder: to work in.
         largest_file: bytes that a file may have, which is what a full disk looks like.
+        alone: as the first of a process group of its own.
     """
     handle, log = tempfile.mkstemp(prefix="finesweep-said-")
     os.close(handle)
-    process = _context.Process(target=_main, args=(arguments, log, folder, largest_file))
+    process = _context.Process(target=_main, args=(arguments, log, folder, largest_file, alone))
     _logs[process] = Path(log)
     process.start()
     return process
 
 
-def _main(arguments: Sequence[str], log: str, folder: Path | None, largest_file: int | None) -> None:
+def _main(arguments: Sequence[str], log: str, folder: Path | None, largest_file: int | None, alone: bool) -> None:
     from finesweep.cli import main
 
     # What this process starts is to be its own child, as in a process from a shell, and not the server's.
@@ -68,6 +71,8 @@ def _main(arguments: Sequence[str], log: str, folder: Path | None, largest_file:
     with Path(log).open("w") as stream:
         os.dup2(stream.fileno(), 1)
         os.dup2(stream.fileno(), 2)
+    if alone:
+        os.setpgid(0, 0)
     if folder is not None:
         os.chdir(folder)
     if largest_file is not None:
@@ -89,26 +94,34 @@ def finish(*arguments: str, status: int = 0, folder: Path | None = None) -> str:
     return text
 
 
-def kill_after_step(process: BaseProcess, folder: Path, step: int, number: int, moment: float = 0.0) -> bool:
+def kill_after_step(
+    process: BaseProcess, folder: Path, step: int, number: int, moment: float = 0.0, *, everyone: bool = False
+) -> bool:
     """Send a signal ``moment`` seconds after the checkpoint of a step; whether the run is unfinished then."""
     name = f"step-{step:08d}.safetensors"
 
     def reached() -> bool:  # two are kept at a time, so that the one that is waited for may be gone already
         return any(path.name >= name for path in (folder / "checkpoints").glob("step-*"))
 
-    return kill_when(reached, process, folder, number, moment)
+    return kill_when(reached, process, folder, number, moment, everyone=everyone)
 
 
 def kill_when(
-    reached: Callable[[], bool], process: BaseProcess, folder: Path, number: int, moment: float = 0.0
+    reached: Callable[[], bool],
+    process: BaseProcess,
+    folder: Path,
+    number: int,
+    moment: float = 0.0,
+    *,
+    everyone: bool = False,
 ) -> bool:
-    """Send a signal once something is true; whether the run is unfinished then."""
+    """Send a signal, or to ``everyone`` of the process group, once something is true; whether the run is unfinished."""
     while process.is_alive() and not reached():
         time.sleep(0.0005)
     time.sleep(moment)
     if process.is_alive():
         assert process.pid is not None
-        os.kill(process.pid, number)
+        (os.killpg if everyone else os.kill)(process.pid, number)
     process.join()
     return RunRecord.read(folder).status != "ok"
 

@@ -1,5 +1,6 @@
 """A run is done again from its record, and every number is compared."""
 
+import hashlib
 import json
 import shutil
 import subprocess
@@ -46,6 +47,7 @@ def test_the_record_holds_what_is_needed_to_do_it_again(on_files: Path) -> None:
     assert record["cwd"] == str(Path.cwd())
     assert record["git"] | {"finesweep": None} == {
         "commit": git("rev-parse", "HEAD").strip(), "dirty": True, "untracked": ["new.py"], "finesweep": None,
+        "diff": hashlib.sha256(git("diff", "HEAD", "--binary").encode()).hexdigest(),
     }  # fmt: skip
     assert "+one more\tpos" in (on_files / "uncommitted.diff").read_text()
     assert {
@@ -152,3 +154,35 @@ def test_secrets_are_not_written_down(tmp_path: Path, quick: list[str], monkeypa
     assert "***" in (tmp_path / "run" / "report.md").read_text()
     for file in (tmp_path / "run").rglob("*"):
         assert not file.is_file() or secret.encode() not in file.read_bytes(), file
+
+
+def test_a_new_run_that_fails_cannot_be_run(
+    finished_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr("finesweep.training.reproduce.run", fail)
+    assert main(["reproduce", str(finished_run), "--output", str(tmp_path / "new")]) == 2
+    assert "cannot be done again: RuntimeError: out of memory" in capsys.readouterr().err
+
+
+def test_a_folder_that_is_gone_is_told_of(
+    finished_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = shutil.copytree(finished_run, tmp_path / "run")
+    change(folder, cwd="/nowhere/at/all")
+    assert main(["reproduce", str(folder), "--check"]) in (0, 1)
+    assert "/nowhere/at/all, where the run was started, is gone" in capsys.readouterr().err
+
+
+def test_secrets_have_to_be_given_again(finished_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = shutil.copytree(finished_run, tmp_path / "run")
+    change(folder, config__model__hub_token="***")
+    assert main(["reproduce", str(folder)]) == 2
+    assert "give the command again" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("tolerance", ["-1", "nan", "inf"])
+def test_a_tolerance_is_a_number_from_0_on(finished_run: Path, tolerance: str) -> None:
+    assert main(["reproduce", str(finished_run), f"--tolerance={tolerance}"]) == 2

@@ -1,8 +1,6 @@
 """A run that is killed, wherever, and goes on ends as the run that nobody stopped: bit for bit."""
 
-import json
 import os
-import pickle
 import random
 import signal
 import time
@@ -13,7 +11,7 @@ import pytest
 
 from finesweep.config.paths import conf_dir
 from finesweep.results.record import RunRecord
-from finesweep.training.checkpoint import CheckpointError, read, write
+from finesweep.training.checkpoint import read
 from tests.training.killing import (
     SHORT,
     finish,
@@ -21,7 +19,6 @@ from tests.training.killing import (
     kill_and_resume,
     kill_when,
     outcome,
-    said,
     start,
     steps,
 )
@@ -47,20 +44,6 @@ OTHERS = {
     "max_steps in mid-epoch": ["trainer.max_steps=19"],
     "a process that builds batches": ["data.num_workers=1"],
 }
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """``whole("seed=2")``: the folder of a run that nobody stopped."""
-    made: dict[tuple[str, ...], Path] = {}
-
-    def run(*overrides: str) -> Path:
-        if overrides not in made:
-            made[overrides] = tmp_path_factory.mktemp("whole") / "run"
-            finish("train", *SHORT, *overrides, f"hydra.run.dir={made[overrides]}")
-        return made[overrides]
-
-    return run
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -173,169 +156,65 @@ def test_a_finished_run_says_so(finished_run: Path) -> None:
     assert before == {path: path.stat().st_mtime_ns for path in finished_run.rglob("*") if path.name != ".lock"}
 
 
-@pytest.fixture
-def stopped(tmp_path: Path) -> Path:
-    """The folder of a run on files that was killed after step 14 of 36."""
-    rows = "".join(f"{'good' if i % 2 else 'bad'} text {i}\t{'pos' if i % 2 else 'neg'}\n" for i in range(96))
-    for split in ("train", "validation"):
-        (tmp_path / f"{split}.tsv").write_text("text\tlabel\n" + rows)
-    files = [f"data.{split}={split}.tsv" for split in ("train", "validation")]
-    short = [text for text in SHORT if "sentences" not in text]
-    overrides = ["data=files", "task=text_classification", *files, *short, "hydra.run.dir=run"]
-    process = start("train", *overrides, folder=tmp_path)
-    assert kill_after_step(process, tmp_path / "run", 14, signal.SIGKILL)
-    return tmp_path / "run"
+def test_a_stop_between_two_steps_keeps_the_gradients(whole: Callable[..., Path], tmp_path: Path) -> None:
+    """Of the batches whose gradients are added up a part is done when the signal comes."""
+    accumulating = [*SHORT, "trainer.accumulate_grad_batches=6", "trainer.checkpoint_minutes=null"]
+    reference = whole("trainer.accumulate_grad_batches=6")
+    stopped = []
+    for moment in (0.0, 0.02, 0.04, 0.06):
+        folder = tmp_path / str(moment)
+        process = start("train", *accumulating, f"hydra.run.dir={folder}")
+        assert kill_when(curve_has(folder, 2), process, folder, signal.SIGTERM, moment)
+        (path,) = (folder / "checkpoints").glob("step-*")
+        tensors, state = read(path)
+        stopped.append(state["whole_step"])
+        assert any(name.startswith("gradient.") for name in tensors) == (not state["whole_step"])
+        finish("resume", str(folder))
+        assert outcome(folder) == outcome(reference)
+    assert not all(stopped)
 
 
-def test_it_goes_on_from_anywhere(stopped: Path) -> None:
-    finish("resume", str(stopped), folder=Path("/"))
-    assert RunRecord.read(stopped).status == "ok"
+def test_a_stop_in_the_validation_after_the_last_step(whole: Callable[..., Path], tmp_path: Path) -> None:
+    """``max_steps`` ends an epoch early; its validation is begun by the run itself."""
+    short = [*SHORT, "trainer.max_steps=19", "trainer.log_every_n_steps=1"]
+    reference, folder = whole("trainer.max_steps=19", "trainer.log_every_n_steps=1"), tmp_path / "run"
+    process = start("train", *short, "trainer.checkpoint_minutes=null", f"hydra.run.dir={folder}")
+    assert kill_when(curve_has(folder, 19), process, folder, signal.SIGTERM)
+    finish("resume", str(folder))
+    assert outcome(folder) == outcome(reference)
 
 
-def test_other_data_is_refused_by_name(stopped: Path) -> None:
-    file = stopped.parent / "train.tsv"
-    text = file.read_text()
-    file.write_text(text.replace("good text 1\tpos", "good text 1\tneg"))
-    message = finish("resume", str(stopped), status=2)
-    assert "data.train.fingerprint" in message
-    assert "validation" not in message
-    file.write_text(text)
-    finish("resume", str(stopped))
+def test_a_kill_after_the_training_costs_no_training(whole: Callable[..., Path], tmp_path: Path) -> None:
+    reference, folder = whole(), tmp_path / "run"
+    process = start("train", *SHORT, "trainer.checkpoint_minutes=null", f"hydra.run.dir={folder}")
+    assert kill_after_step(process, folder, 36, signal.SIGKILL)
+    (path,) = (folder / "checkpoints").glob("step-*")
+    assert path.stat().st_size < 20_000  # the best weights lie in another file, and nothing else is of use
+    assert "goes on after its last step" in finish("resume", str(folder))
+    assert outcome(folder) == outcome(reference)
 
 
-def test_another_base_model_is_refused(encoder_folder: Callable[[str], Path], tmp_path: Path) -> None:
-    import shutil
-
-    import torch
-    from transformers import AutoModel
-
-    base = shutil.copytree(encoder_folder("bert"), tmp_path / "base")
-    process = start("train", *SHORT, "model=hf", f"model.name_or_path={base}", f"hydra.run.dir={tmp_path / 'run'}")
-    assert kill_after_step(process, tmp_path / "run", 3, signal.SIGKILL)
-    torch.manual_seed(1)
-    model = AutoModel.from_pretrained(base)
-    torch.nn.init.normal_(model.embeddings.word_embeddings.weight)
-    model.save_pretrained(base)
-    assert "model:" in finish("resume", str(tmp_path / "run"), status=2)
-
-
-def test_another_configuration_is_refused_by_name(stopped: Path) -> None:
-    record = json.loads((stopped / "record.json").read_text())
-    record["config"]["optimizer"]["lr"] = 0.5
-    (stopped / "record.json").write_text(json.dumps(record))
-    assert "not the configuration of the run" in finish("resume", str(stopped), status=2)
-
-
-def test_a_folder_of_another_configuration_is_refused_by_name(finished_run: Path, quick: list[str]) -> None:
-    message = finish("train", *quick, "optimizer.weight_decay=0.5", f"hydra.run.dir={finished_run}", status=2)
-    assert "optimizer.weight_decay: 0.01, now 0.5" in message
-
-
-class Bomb:
-    """What a pickle may do."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return Path.touch, (self.path,)
-
-
-def damaged(content: bytes, how: str, path: Path) -> bytes:
-    if how == "pickle":
-        return pickle.dumps(Bomb(path))
-    if how == "a changed byte":
-        return content[:-1] + bytes([content[-1] ^ 1])
-    return {"cut short": content[: len(content) // 2], "empty": b"", "text": b"{}"}[how]
-
-
-@pytest.mark.parametrize("how", ["empty", "text", "a changed byte"])
-def test_a_damaged_checkpoint_is_no_checkpoint(how: str, tmp_path: Path) -> None:
-    import torch
-
-    path = tmp_path / "one.safetensors"
-    write(path, {"weight": torch.arange(4.0)}, {"step": 1})
-    assert read(path)[1] == {"step": 1}
-    path.write_bytes(damaged(path.read_bytes(), how, tmp_path))
-    with pytest.raises(CheckpointError, match=r"one\.safetensors"):
-        read(path)
-
-
-@pytest.mark.parametrize("how", ["cut short", "pickle"])
-def test_of_two_checkpoints_the_good_one_is_used(how: str, whole: Callable[..., Path], tmp_path: Path) -> None:
-    folder, bomb = tmp_path / "run", tmp_path / "bomb"
-    process = start("train", *SHORT, f"hydra.run.dir={folder}")
-    assert kill_after_step(process, folder, 14, signal.SIGTERM)
-    older, newer = sorted(folder.glob("checkpoints/step-*"))
-    newer.write_bytes(damaged(newer.read_bytes(), how, bomb))
-    assert newer.name in finish("resume", str(folder))
-    assert outcome(folder) == outcome(whole())
-    assert not bomb.exists()
-    assert RunRecord.read(folder).resumed[0]["step"] == int(older.stem.split("-")[1])
-
-
-def test_without_a_good_checkpoint_it_says_so(stopped: Path) -> None:
-    for path in stopped.glob("checkpoints/step-*"):
-        path.write_bytes(b"")
-    message = finish("resume", str(stopped), status=1)
-    assert "no checkpoint of this run can be used" in message
-    assert "remove this folder" in message
-
-
-def test_best_weights_that_are_missing_make_a_checkpoint_useless(stopped: Path) -> None:
-    for path in stopped.glob("checkpoints/best-*"):
-        path.unlink()
-    message = finish("resume", str(stopped), status=1)
-    assert "best-00000012.safetensors, which belongs to it, is missing" in message
-
-
-def test_a_full_disk_costs_nothing(whole: Callable[..., Path], tmp_path: Path) -> None:
-    """The files of a first stop are written; then there is no room for any more of their size."""
-    folder = tmp_path / "run"
-    arguments = ("train", *SHORT, f"hydra.run.dir={folder}")
-    assert kill_after_step(start(*arguments), folder, 7, signal.SIGTERM)
-    kept = {path: path.read_bytes() for path in folder.glob("checkpoints/step-*")}
-    process = start(*arguments, largest_file=1_000_000)
-    message = said(process)
-    assert process.exitcode == 1
-    assert "cannot be written" in message
-    assert "make room on the disk" in message
-    assert "Traceback" not in message
-    assert kept == {path: path.read_bytes() for path in folder.glob("checkpoints/*")}
-    assert RunRecord.read(folder).status == "failed"
-    finish(*arguments)
-    assert outcome(folder) == outcome(whole())
-
-
-def test_a_disk_too_full_for_a_record_is_one_message(tmp_path: Path) -> None:
-    process = start("train", *SHORT, f"hydra.run.dir={tmp_path / 'run'}", largest_file=1000)
-    message = said(process)
-    assert process.exitcode == 1
-    assert "the disk is full" in message
-    assert "Traceback" not in message
-    assert not list((tmp_path / "run").glob(".*.tmp"))
-
-
-def test_a_checkpoint_holds_what_trains(tmp_path: Path) -> None:
-    sizes = {}
-    for strategy in ("full", "lora", "frozen"):
-        folder = tmp_path / strategy
-        process = start("train", *SHORT, f"finetune_strategy={strategy}", f"hydra.run.dir={folder}")
-        assert kill_after_step(process, folder, 3, signal.SIGKILL)
-        sizes[strategy] = max(path.stat().st_size for path in folder.glob("checkpoints/step-*"))
-        trainable = RunRecord.read(folder).parameters["trainable"]
-        assert sizes[strategy] < 3 * 4 * trainable + 60_000  # weights and two moments in float32, and the names
-    assert sizes["frozen"] < sizes["lora"] < sizes["full"] / 5
+def curve_has(folder: Path, step: int) -> Callable[[], bool]:
+    """Whether the curve has a row for a step."""
+    curve = folder / "metrics.csv"
+    return lambda: curve.is_file() and f"\n{step}," in curve.read_text()
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_a_run_on_two_devices_goes_on(number: int, whole: Callable[..., Path], tmp_path: Path) -> None:
-    overrides = ["trainer.devices=2", "trainer.accelerator=cpu"]
-    reference, folder = whole(*overrides), tmp_path / "run"
-    process = start("train", *SHORT, *overrides, f"hydra.run.dir={folder}")
-    assert kill_after_step(process, folder, 8, number)
+@pytest.mark.parametrize("how", ["SIGKILL", "SIGTERM", "SIGTERM to all", "SIGTERM while scoring"])
+def test_a_run_on_two_devices_goes_on(how: str, whole: Callable[..., Path], tmp_path: Path) -> None:
+    overrides = [*SHORT, "trainer.devices=2", "trainer.accelerator=cpu"]
+    reference, folder = whole(*overrides[len(SHORT) :]), tmp_path / "run"
+    process = start("train", *overrides, f"hydra.run.dir={folder}", alone="to all" in how)
+    number = signal.SIGKILL if how == "SIGKILL" else signal.SIGTERM
+    begun = time.monotonic()
+    if how == "SIGTERM while scoring":
+        assert kill_when((folder / "metrics.csv").is_file, process, folder, number)
+    else:
+        assert kill_after_step(process, folder, 8, number, everyone="to all" in how)
+        assert how == "SIGKILL" or list((folder / "checkpoints").glob("step-*"))
+    assert time.monotonic() - begun < 50
     time.sleep(1)  # orphans end themselves
-    finish("train", *SHORT, *overrides, f"hydra.run.dir={folder}")
+    finish("train", *overrides, f"hydra.run.dir={folder}")
     assert outcome(folder) == outcome(reference)
     assert steps(folder) == 18

@@ -6,7 +6,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from finesweep.config.secrets import is_secret
+from finesweep.config.secrets import is_secret, redacted
 
 #: Keys that cannot change a result: where it goes, who watches, what it is called. Dots go into a node.
 NO_EFFECT = frozenset(
@@ -40,8 +40,8 @@ def config_hash(cfg: DictConfig | dict[str, Any]) -> str:
 
 
 def effective(values: dict[str, Any]) -> dict[str, Any]:
-    """What of a configuration can change a result."""
-    return _without(values, "")
+    """What of a configuration can change a result. Secrets are no part of it, so that a record has the same hash."""
+    return _without(redacted(values), "")
 
 
 def differences(then: Any, now: Any, path: str = "", *, word: str = "now") -> list[str]:

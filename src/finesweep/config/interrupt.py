@@ -42,13 +42,18 @@ def interruptible() -> Iterator[None]:
 
 
 class StopRequest:
-    """SIGINT and SIGTERM held back until the work is where it can be stopped; a second signal does not wait.
+    """SIGINT and SIGTERM held back, inside of ``with``, until the work is where it can be stopped.
 
-    Signals reach the main thread alone; in any other, nothing is held back and nothing is ever asked.
+    Signals reach the main thread alone; in any other, nothing is held back and nothing is ever asked. What is ignored
+    stays ignored.
+
+    Args:
+        impatient: whether a second signal does not wait.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, impatient: bool = True) -> None:
         self.number: int | None = None
+        self._impatient = impatient
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> "StopRequest":
@@ -62,14 +67,9 @@ class StopRequest:
             signal.signal(each, handler)
         self._before = {}
 
-    def listen_again(self) -> None:
-        """Take the signals back from who has taken them meanwhile (Lightning does)."""
-        for each in self._before:
-            signal.signal(each, self._note)
-
     def _note(self, number: int, frame: FrameType | None) -> None:
         del frame
-        if self.number is not None:
+        if self.number is not None and self._impatient:
             raise Interrupted(number)
         self.number = number
 

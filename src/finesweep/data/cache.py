@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from finesweep.results.record import to_disk
+
 #: Texts that are tokenised together.
 _BLOCK = 1000
 
@@ -26,21 +28,29 @@ def tokenised(
     """
     kind = np.dtype(np.uint16 if vocabulary <= 2**16 else np.uint32)
     digest = hashlib.sha256(repr(sorted(key.items())).encode()).hexdigest()
-    path = folder / f"{digest}.{kind.name}"
-    if not path.is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(f".{os.getpid()}.tmp")
-        try:
-            with temporary.open("wb") as stream:
-                for block in texts:
-                    for ids in tokenise(block):
-                        stream.write(np.asarray(ids, dtype=kind).tobytes())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    if path.stat().st_size == 0:
-        return np.empty(0, dtype=kind)
-    return np.memmap(path, dtype=kind, mode="r")
+    # The name tells how long the file is to be, so that one that was cut short is made anew.
+    found = [path for path in folder.glob(f"{digest}-*.{kind.name}") if path.stat().st_size == _bytes(path, kind)]
+    path = found[0] if found else _made(folder, digest, kind, texts, tokenise)
+    return np.memmap(path, dtype=kind, mode="r") if _bytes(path, kind) else np.empty(0, dtype=kind)
+
+
+def _bytes(path: Path, kind: np.dtype) -> int:
+    return int(path.stem.rpartition("-")[2]) * kind.itemsize
+
+
+def _made(folder: Path, digest: str, kind: np.dtype, texts: Iterable[list[str]], tokenise: Any) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary, count = folder / f"{digest}.{os.getpid()}.tmp", 0
+    try:
+        with temporary.open("wb") as stream:
+            for block in texts:
+                for ids in tokenise(block):
+                    stream.write(np.asarray(ids, dtype=kind).tobytes())
+                    count += len(ids)
+        to_disk(temporary)
+        return temporary.replace(folder / f"{digest}-{count}.{kind.name}")
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def blocks(rows: Sequence[Any]) -> Iterator[list[Any]]:

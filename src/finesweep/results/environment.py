@@ -1,6 +1,7 @@
 """What a run ran on: code version, packages, Python, operating system, processor, accelerator. No secrets."""
 
 import contextlib
+import hashlib
 import os
 import platform
 import subprocess
@@ -9,30 +10,51 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from finesweep.config.secrets import redacted_text
+from finesweep.config.identity import differences
+from finesweep.config.secrets import redacted_diff
 
 #: Bytes of a diff that are kept; more is no small change to a known commit.
 _LARGEST_DIFF = 10_000_000
 
 
 def git_state(folder: Path, but: Path | None = None) -> dict[str, Any]:
-    """``{"commit", "dirty", "untracked"}`` of the repository that ``folder`` is in; None where there is none.
+    """The state of the repository that ``folder`` is in.
 
     Args:
         but: what does not count, a folder.
+
+    Returns:
+        ``commit``; whether it is ``dirty``; the names of ``untracked`` files, a hundred at most; and ``diff``, the
+        SHA-256 of what else is not committed, None where all is. What git does not tell is None.
     """
     commit = _git(folder, "rev-parse", "HEAD")
     if commit is None:
         return {"commit": None, "dirty": None}
     places = [":/", *([f":(exclude){but.resolve()}"] if but and but.resolve().is_relative_to(folder) else [])]
-    status = (_git(folder, "status", "--porcelain", "--untracked-files=all", "--", *places) or "").splitlines()
-    untracked = [line[3:] for line in status if line.startswith("??")]
-    return {"commit": commit.strip(), "dirty": bool(status), "untracked": untracked[:100]}
+    status = _git(folder, "status", "--porcelain", "--untracked-files=all", "--", *places)
+    lines = (status or "").splitlines()
+    diff = _diff(folder)
+    return {
+        "commit": commit.strip(),
+        "dirty": None if status is None else bool(lines),
+        "untracked": [line[3:] for line in lines if line.startswith("??")][:100],
+        "diff": hashlib.sha256(diff.encode()).hexdigest() if diff else None,
+    }
 
 
 def uncommitted(folder: Path) -> str:
-    """How the tracked files of the repository that ``folder`` is in differ from its commit, without secrets."""
-    return redacted_text((_git(folder, "diff", "HEAD") or "")[:_LARGEST_DIFF])
+    """How the tracked files of the repository that ``folder`` is in differ from its commit, without secrets.
+
+    ``git apply`` takes it, unless it was too long to be kept: then its last line says so.
+    """
+    diff = _diff(folder)
+    cut = len(diff) > _LARGEST_DIFF
+    end = f"\n# cut here: {len(diff)} characters, {_LARGEST_DIFF} of them are kept\n" if cut else ""
+    return redacted_diff(diff[:_LARGEST_DIFF]) + end
+
+
+def _diff(folder: Path) -> str:
+    return _git(folder, "diff", "HEAD", "--binary", "--no-ext-diff", "--no-color", "--no-textconv") or ""
 
 
 def source_state() -> dict[str, Any] | None:
@@ -41,7 +63,25 @@ def source_state() -> dict[str, Any] | None:
     if _git(here.parent, "ls-files", "--error-unmatch", here.name) is None:
         return None
     state = git_state(here.parent)
-    return {"commit": state["commit"], "dirty": state["dirty"]}
+    return {"commit": state["commit"], "dirty": state["dirty"], "diff": state["diff"]}
+
+
+def changed_code(then: dict[str, Any], folder: Path) -> list[str]:
+    """How the code is not what the ``git`` of a record says, by name.
+
+    Untracked files do not count: results are among them.
+    """
+    if not then.get("commit"):
+        return []
+    now = git_state(folder)
+    keys = [key for key in ("commit", "diff") if key in then]
+    found = differences({"git": {key: then[key] for key in keys}}, {"git": {key: now.get(key) for key in keys}})
+    if "finesweep" in then:
+        source = source_state() or {}
+        known = [key for key in keys if key in then["finesweep"]]
+        tree = {key: then["finesweep"][key] for key in known}, {key: source.get(key) for key in known}
+        found += differences({"git.finesweep": tree[0]}, {"git.finesweep": tree[1]})
+    return found
 
 
 def _git(folder: Path, *arguments: str) -> str | None:

@@ -48,14 +48,3 @@ def locked(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-def is_live(folder: Path) -> bool:
-    """Whether a process works on the run in the folder."""
-    if not (folder / _FILE).is_file():
-        return False
-    try:
-        with locked(folder):
-            return False
-    except LiveError:
-        return True

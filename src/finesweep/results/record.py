@@ -2,8 +2,9 @@
 
 import contextlib
 import json
+import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +14,7 @@ import yaml
 
 from finesweep.config.errors import UserError
 from finesweep.config.identity import config_hash
-from finesweep.config.secrets import redacted
+from finesweep.config.secrets import is_redacted, redacted, redacted_text
 
 FILE = "record.json"
 #: 1: without ``config``, ``cwd``, ``sweep``, ``process`` and ``resumed``. 2: with them.
@@ -29,8 +30,8 @@ class RunRecord:
         folder: where the run lies; not written, since folders move.
         status: ``running``, ``ok``, ``failed`` (``error`` holds the traceback) or ``interrupted``.
         format: of the record; older ones can be read.
-        git: ``commit`` and ``dirty`` of the working directory's repository, whose ``untracked`` files are named and
-            whose other changes lie in uncommitted.diff; ``finesweep`` is the same of the code's own, if it is another.
+        git: of the working directory's repository, see :func:`finesweep.results.environment.git_state`; what is not
+            committed lies in uncommitted.diff. ``finesweep`` is the same of the code's own, if it is another.
         config_hash: of the resolved configuration, see :func:`finesweep.config.identity.config_hash`.
         overrides: what was changed on the command line, without a sweep's other jobs.
         data: for each split its rows, their fingerprint and where they came from.
@@ -85,7 +86,7 @@ class RunRecord:
 
     def end(self, status: Status, error: str | None = None) -> None:
         """Write the record with its final status."""
-        self.status, self.error = status, error
+        self.status, self.error = status, redacted_text(error) if error else None
         self.finished = now()
         self.write()
 
@@ -119,12 +120,40 @@ def recorded_config(record: RunRecord) -> dict[str, Any]:
         UserError: it is not the one that the run was started with.
     """
     file = record.folder / "config.yaml"
-    values = record.config or yaml.safe_load(file.read_text(encoding="utf-8"))
+    try:
+        values = record.config or yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise UserError(f"the configuration of the run cannot be read: {error}", where=str(file)) from error
     if config_hash(values) != record.config_hash:
         where = str(record.folder / FILE if record.config else file)
         raise UserError("this is not the configuration of the run: its hash is another one", where=where)
     # Keys that came later and change no result: configurations of old do not have them.
     return {**values, "trainer": {"checkpoint_minutes": 5, **values.get("trainer", {})}}
+
+
+def repeatable_config(record: RunRecord) -> dict[str, Any]:
+    """The same, to run it again.
+
+    Raises:
+        UserError: as :func:`recorded_config`, or there were secrets in it, which no record holds.
+    """
+    values = recorded_config(record)
+    if is_redacted(values):
+        message = "the configuration of the run has secrets in it, which the record does not hold"
+        raise UserError(message, where=str(record.folder), remedy=f"give the command again: {record.command}")
+    return values
+
+
+@contextlib.contextmanager
+def working_folder(record: RunRecord) -> Iterator[None]:
+    """Inside, relative paths start from where they did when the run began, as long as that is there."""
+    if not Path(record.cwd).is_dir():
+        message = f"{record.cwd}, where the run was started, is gone: relative paths start from here"
+        logging.getLogger("finesweep").warning(message)
+        yield
+        return
+    with contextlib.chdir(record.cwd):
+        yield
 
 
 def unfinished(root: Path, config_hash: str) -> list[Path]:
@@ -184,5 +213,15 @@ def write_atomically(path: Path, text: str) -> None:
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(path)
+        to_disk(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def to_disk(path: Path) -> None:
+    """Wait until a file, or the names in a folder, would outlive a power cut."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

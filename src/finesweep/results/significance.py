@@ -44,15 +44,41 @@ def f1_tally(counts: Sequence[Sequence[float]], measure: str = "f1") -> Tally:
     return Tally(np.asarray(counts, dtype=float).reshape(-1, 3), value)
 
 
-def macro_tally(right: np.ndarray, found: np.ndarray, there: np.ndarray) -> Tally:
-    """Of the mean F1 over classes that are there, from right (rows,), and found and there (rows, classes)."""
-    counts = np.concatenate([right[:, None] & found & there, found, there], axis=1).astype(float)
+def class_tally(
+    right: Sequence[bool],
+    found: Sequence[str],
+    there: Sequence[str],
+    classes: Sequence[str],
+    value: Callable[[np.ndarray], np.ndarray],
+) -> Tally:
+    """Of a score of ``right``, ``found`` and ``there`` of each class, from the class found and there in each row.
 
-    def value(sums: np.ndarray) -> np.ndarray:
-        hit, said, are = np.split(sums, 3, axis=-1)
-        return ratio(ratio(2 * hit, said + are).sum(axis=-1), (are > 0).sum(axis=-1).astype(float))
+    Args:
+        value: sums (…, 3 * classes) -> score (…), for example :func:`macro_f1`.
+    """
+    said, are = (np.array([[each == name for name in classes] for each in column]) for column in (found, there))
+    counts = np.concatenate([np.asarray(right)[:, None] & said & are, said, are], axis=1)
+    return Tally(counts.astype(float), value)
 
-    return Tally(counts, value)
+
+def macro_f1(sums: np.ndarray) -> np.ndarray:
+    """The mean F1 over the classes that are there."""
+    hit, said, are = np.split(sums, 3, axis=-1)
+    return ratio(ratio(2 * hit, said + are).sum(axis=-1), (are > 0).sum(axis=-1).astype(float))
+
+
+def macro_f1_of_all(sums: np.ndarray) -> np.ndarray:
+    """The mean F1 over the classes that are there or found."""
+    hit, said, are = np.split(sums, 3, axis=-1)
+    return ratio(ratio(2 * hit, said + are).sum(axis=-1), (said + are > 0).sum(axis=-1).astype(float))
+
+
+def matthews(sums: np.ndarray) -> np.ndarray:
+    """The correlation of Matthews (1975) for several classes (Gorodkin 2004)."""
+    hit, said, are = np.split(sums, 3, axis=-1)
+    right, rows = hit.sum(axis=-1), are.sum(axis=-1)
+    spread = (rows**2 - (said**2).sum(axis=-1)) * (rows**2 - (are**2).sum(axis=-1))
+    return ratio(right * rows - (said * are).sum(axis=-1), np.sqrt(np.maximum(spread, 0)))
 
 
 def ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
@@ -99,8 +125,8 @@ def over_rows(first: Sequence[Tally], second: Sequence[Tally], *, resamples: int
         return mean(total_a + moved) - mean(total_b - moved)
 
     observed = float(resampled(rows))
-    if not np.any(a != b):
-        return Test(0.0, 0.0, 0.0, 1.0)
+    if not np.any(a != b) or len(rows) < 2:
+        return Test(observed, observed, observed, 1.0)
     rng = np.random.default_rng(seed)
     interval = stats.bootstrap(
         (rows,), resampled, n_resamples=resamples, batch=batch, vectorized=True, method="percentile", random_state=rng

@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from finesweep.config.errors import UserError
 from finesweep.config.identity import config_hash, differences, effective
 from finesweep.config.instantiate import build
@@ -28,6 +30,13 @@ class Group:
     name: str
     runs: dict[Replicate, RunRecord]
     config: dict[str, Any]
+
+    def seed_scores(self, split: Split, metric: str) -> dict[Any, float]:
+        """The score of each seed, the mean over its folds, which are no independent replicates."""
+        scores: dict[Any, list[float]] = {}
+        for (seed, _), record in self.runs.items():
+            scores.setdefault(seed, []).append(record.metrics[split][metric])
+        return {seed: statistics.mean(each) for seed, each in scores.items()}
 
     @property
     def records(self) -> list[RunRecord]:
@@ -63,6 +72,7 @@ class Report:
 
     split: Split
     metric: str
+    objective: str
     groups: list[Group]
     differences: dict[str, list[str]]
     comparisons: list[Comparison]
@@ -73,11 +83,13 @@ class Report:
         for name, found in self.differences.items():
             lines += [f"{name}, where it differs from {base}:", *(f"  {line}" for line in found or ["nothing"]), ""]
         lines += [self._scores(), "", self._tests(), ""]
+        if self.metric != self.objective:
+            lines += [f"Tested is {self.metric}: no row has a part of its own in {self.objective}, the objective.", ""]
         lines += [f"{c.other}: no test over rows, {c.why}" for c in self.comparisons if c.rows is None]
         lines.append(
             "Rows: 95 % interval by paired bootstrap, p by approximate randomisation. Seeds: Student's paired t-test "
-            "(Welch's where the seeds are others).\nHolm's p holds for all comparisons together. That rows differ "
-            "tells of these runs; a claim about configurations needs the test over seeds."
+            "(Welch's where the seeds are others),\neach the mean over its folds. Holm's p holds for all comparisons "
+            "together. That rows differ tells of these runs;\na claim about configurations needs the test over seeds."
         )
         return "\n".join(lines)
 
@@ -110,7 +122,13 @@ class Report:
             {"name": g.name, "runs": [str(r.folder) for r in g.records], self.metric: g.scores(self.split, self.metric)}
             for g in self.groups
         ]
-        found = {"split": self.split, "metric": self.metric, "groups": groups, "differences": self.differences}
+        found = {
+            "split": self.split,
+            "metric": self.metric,
+            "objective": self.objective,
+            "groups": groups,
+            "differences": self.differences,
+        }
         return json.dumps({**found, "comparisons": [asdict(each) for each in self.comparisons]}, indent=2)
 
 
@@ -139,7 +157,9 @@ def compare(paths: Sequence[str], *, split: Split, metric: str | None, resamples
     chosen = next((name for name in wished if tally_of(task, name, first.records[0], split) is not None), wished[0])
     tallies = {record.folder: tally_of(task, chosen, record, split) for group in groups for record in group.records}
     made = [_against(first, other, split, chosen, tallies, resamples) for other in others]
-    return Report(split, chosen, groups, {g.name: _differs(first, g) for g in others}, _corrected(made))
+    return Report(
+        split, chosen, metric or wished[0], groups, {g.name: _differs(first, g) for g in others}, _corrected(made)
+    )
 
 
 def _groups(path: str, split: Split) -> list[Group]:
@@ -184,19 +204,37 @@ def _against(
     first: Group, other: Group, split: Split, metric: str, tallies: Mapping[Path, Tally | None], resamples: int
 ) -> Comparison:
     """The tests of one pair. What both have done with the same seed and fold is paired; else the order pairs."""
-    shared = [each for each in first.runs if each in other.runs]
-    paired = len(shared) == len(first.runs) == len(other.runs)
-    seeds = over_seeds(first.scores(split, metric), other.scores(split, metric), paired=paired)
-    ours, theirs = ([group.runs[each] for each in shared] or group.records for group in (first, other))
-    count = min(len(ours), len(theirs))
-    ours, theirs = ours[:count], theirs[:count]
-    if len({record.data.get(split, {}).get("fingerprint") for record in (*ours, *theirs)}) > 1:
+    ours, theirs = (group.seed_scores(split, metric) for group in (first, other))
+    seeds = over_seeds(list(ours.values()), list(theirs.values()), paired=first.runs.keys() == other.runs.keys())
+    by_seed = _pairs(first, other)
+    rows = {
+        tuple(pair[i].data.get(split, {}).get("fingerprint") for pair in pairs) for pairs in by_seed for i in (0, 1)
+    }
+    if len(rows) > 1:
         return Comparison(other.name, None, seeds, f"they were scored on different rows of {split}")
-    a, b = ([tally for record in side if (tally := tallies[record.folder])] for side in (ours, theirs))
-    if len(a) < count or len(b) < count:
+    if any(tallies[record.folder] is None for pairs in by_seed for pair in pairs for record in pair):
         why = f"no row has a part of its own in {metric}, or predictions are missing"
         return Comparison(other.name, None, seeds, why)
+    a, b = ([_joined([tallies[pair[i].folder] for pair in pairs]) for pairs in by_seed] for i in (0, 1))
     return Comparison(other.name, over_rows(a, b, resamples=resamples), seeds, "")
+
+
+def _pairs(first: Group, other: Group) -> list[list[tuple[RunRecord, RunRecord]]]:
+    """For each seed the runs to be compared, a pair for each fold that all seeds have."""
+    shared = [each for each in first.runs if each in other.runs]
+    if not shared:
+        return [[pair] for pair in zip(first.records, other.records, strict=False)]
+    seeds = dict.fromkeys(seed for seed, _ in shared)
+    folds = [fold for fold in dict.fromkeys(fold for _, fold in shared) if all((s, fold) in shared for s in seeds)]
+    if not folds:  # of each seed another fold
+        return [[(first.runs[each], other.runs[each])] for each in shared]
+    return [[(first.runs[seed, fold], other.runs[seed, fold]) for fold in folds] for seed in seeds]
+
+
+def _joined(tallies: Sequence[Tally | None]) -> Tally:
+    """Of the rows of all folds of a seed."""
+    known = [tally for tally in tallies if tally is not None]
+    return Tally(np.concatenate([tally.counts for tally in known]), known[0].value)
 
 
 def _corrected(made: list[Comparison]) -> list[Comparison]:
@@ -217,4 +255,4 @@ def tally_of(task: Task, metric: str, record: RunRecord, split: Split) -> Tally 
         rows = [json.loads(line) for line in stream]
     mark = "predicted_"
     said = [{**row, **{k.removeprefix(mark): v for k, v in row.items() if k.startswith(mark)}} for row in rows]
-    return task.tally(metric, rows, said)
+    return task.tally(metric, rows, said, record.labels)

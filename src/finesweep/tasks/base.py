@@ -205,8 +205,14 @@ class Task(ABC):
     def score(self, rows: Sequence[Row], predictions: Sequence[Row], loss: float) -> Scores:
         """Measures of the field over predictions aligned with their rows; ``loss`` is the mean over what is scored."""
 
-    def tally(self, metric: str, rows: Sequence[Row], predictions: Sequence[Row]) -> "Tally | None":
-        """What each row adds to a metric, for tests of significance; None where sums over rows do not make it."""
+    def tally(
+        self, metric: str, rows: Sequence[Row], predictions: Sequence[Row], labels: Sequence[str]
+    ) -> "Tally | None":
+        """What each row adds to a metric, for tests of significance; None where sums over rows do not make it.
+
+        Args:
+            labels: all that the model knows.
+        """
         if metric not in self.mean_metrics:
             return None
         from finesweep.results.significance import mean_tally

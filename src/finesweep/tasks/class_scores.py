@@ -15,7 +15,15 @@ from sklearn.metrics import (
     precision_recall_fscore_support,
 )
 
-from finesweep.results.significance import Tally, f1_tally, mean_tally, ratio
+from finesweep.results.significance import (
+    Tally,
+    class_tally,
+    f1_tally,
+    macro_f1_of_all,
+    matthews,
+    mean_tally,
+    ratio,
+)
 from finesweep.results.tables import ReportTable, Scores
 
 #: Behind the name of a class, in its row.
@@ -28,10 +36,10 @@ def score_classes(gold: Sequence[str], predicted: Sequence[str]) -> Scores:
     rows, macro = per_class(gold, predicted, labels)
     with warnings.catch_warnings():  # a single class has no correlation with anything: 0
         warnings.simplefilter("ignore")
-        matthews = float(matthews_corrcoef(gold, predicted))
+        correlation = float(matthews_corrcoef(gold, predicted))
     accuracy = float(accuracy_score(gold, predicted))
     # With one class for each row every false positive is a false negative too, so that micro F1 is the accuracy.
-    metrics = {"accuracy": accuracy, "macro_f1": macro, "micro_f1": accuracy, "matthews": matthews}
+    metrics = {"accuracy": accuracy, "macro_f1": macro, "micro_f1": accuracy, "matthews": correlation}
     return Scores(metrics, [_table(rows)], labels, counts)
 
 
@@ -102,19 +110,29 @@ def _correlation(of: Any, gold: Sequence[float], predicted: Sequence[float]) -> 
     return float(of(gold, predicted)[0])
 
 
-def tally_classes(metric: str, gold: Sequence[str], predicted: Sequence[str]) -> Tally | None:
-    """What each row adds to ``accuracy`` of :func:`score_classes`, which is its ``micro_f1``."""
-    if metric not in ("accuracy", "micro_f1"):
-        return None
-    return mean_tally([a == b for a, b in zip(gold, predicted, strict=True)])
+def tally_classes(metric: str, gold: Sequence[str], predicted: Sequence[str], labels: Sequence[str]) -> Tally | None:
+    """What each row adds to a metric of :func:`score_classes`."""
+    right = [a == b for a, b in zip(gold, predicted, strict=True)]
+    if metric in ("accuracy", "micro_f1"):
+        return mean_tally(right)
+    value = {"macro_f1": macro_f1_of_all, "matthews": matthews}.get(metric)
+    return class_tally(right, predicted, gold, sorted({*labels, *gold}), value) if value else None
 
 
-def tally_sets(metric: str, gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> Tally | None:
-    """What each row adds to ``micro_f1`` or ``subset_accuracy`` of :func:`score_sets`."""
+def tally_sets(
+    metric: str, gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]], labels: Sequence[str]
+) -> Tally | None:
+    """What each row adds to a metric of :func:`score_sets`."""
     pairs = [(set(a), set(b)) for a, b in zip(gold, predicted, strict=True)]
     if metric == "subset_accuracy":
         return mean_tally([a == b for a, b in pairs])
-    return f1_tally([(len(a & b), len(b), len(a)) for a, b in pairs]) if metric == "micro_f1" else None
+    if metric == "micro_f1":
+        return f1_tally([(len(a & b), len(b), len(a)) for a, b in pairs])
+    if metric != "macro_f1":
+        return None
+    known = sorted({*labels, *(label for a, _ in pairs for label in a)})
+    there, found = (np.array([[label in each[i] for label in known] for each in pairs]) for i in (0, 1))
+    return Tally(np.concatenate([there & found, found, there], axis=1).astype(float), macro_f1_of_all)
 
 
 def tally_numbers(metric: str, gold: Sequence[float], predicted: Sequence[float]) -> Tally | None:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from hashlib import sha256
+from importlib import metadata
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -108,6 +109,7 @@ class PlainText(Task):
             "tokenizer": sha256(tokenizer.backend_tokenizer.to_str().encode()).hexdigest(),
             "document": self.document,
             "end": end,
+            "version": metadata.version("tokenizers"),
         }
         folder = Path(self.cache_dir).expanduser()
         texts = ([text(row) for row in block] for block in blocks(rows))

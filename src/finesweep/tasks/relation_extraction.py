@@ -162,11 +162,13 @@ class RelationExtraction(Task):
         gold, predicted = ([row["label"] for row in each] for each in (rows, predictions))
         return score_relations(gold, predicted, self.negative_label)
 
-    def tally(self, metric: str, rows: Sequence[Row], predictions: Sequence[Row]) -> "Tally | None":
+    def tally(
+        self, metric: str, rows: Sequence[Row], predictions: Sequence[Row], labels: Sequence[str]
+    ) -> "Tally | None":
         from finesweep.tasks.relation_scores import tally_relations
 
         gold, predicted = ([row["label"] for row in each] for each in (rows, predictions))
-        return tally_relations(metric, gold, predicted, self.negative_label)
+        return tally_relations(metric, gold, predicted, labels, self.negative_label)
 
     def classes_of_row(self, row: Row) -> list[str]:
         return [row["label"]]

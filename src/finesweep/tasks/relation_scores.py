@@ -7,9 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
-from finesweep.results.significance import Tally, macro_tally, mean_tally
+from finesweep.results.significance import Tally, class_tally, macro_f1, mean_tally
 from finesweep.results.tables import ReportTable, Scores
 from finesweep.tasks.class_scores import confusion
 
@@ -51,15 +49,17 @@ def score_relations(gold: Sequence[str], predicted: Sequence[str], negative: str
     return Scores(metrics, [table], *confusion(gold, predicted))
 
 
-def tally_relations(metric: str, gold: Sequence[str], predicted: Sequence[str], negative: str | None) -> Tally | None:
+def tally_relations(
+    metric: str, gold: Sequence[str], predicted: Sequence[str], labels: Sequence[str], negative: str | None
+) -> Tally | None:
     """What each row adds to ``f1`` or ``accuracy`` of :func:`score_relations`."""
     if metric == "accuracy":
         return mean_tally([a == b for a, b in zip(gold, predicted, strict=True)])
     if metric != "f1":
         return None
-    truth, guess = (np.array([_DIRECTION.sub("", label) for label in labels]) for labels in (gold, predicted))
-    there, found = ([each == name for name in sorted(set(truth) - {negative})] for each in (truth, guess))
-    return macro_tally(np.array(gold) == np.array(predicted), np.array(found).T, np.array(there).T)
+    truth, guess, known = ([_DIRECTION.sub("", label) for label in each] for each in (gold, predicted, labels))
+    right = [a == b for a, b in zip(gold, predicted, strict=True)]
+    return class_tally(right, guess, truth, sorted({*known, *truth} - {negative}), macro_f1)
 
 
 def _measures(right: int, found: int, there: int) -> tuple[float, float, float]:

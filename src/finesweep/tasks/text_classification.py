@@ -155,10 +155,12 @@ class TextClassification(TextTask):
 
         return score_classes([row["label"] for row in rows], [row["label"] for row in predictions])
 
-    def tally(self, metric: str, rows: Sequence[Row], predictions: Sequence[Row]) -> "Tally | None":
+    def tally(
+        self, metric: str, rows: Sequence[Row], predictions: Sequence[Row], labels: Sequence[str]
+    ) -> "Tally | None":
         from finesweep.tasks.class_scores import tally_classes
 
-        return tally_classes(metric, [row["label"] for row in rows], [row["label"] for row in predictions])
+        return tally_classes(metric, [row["label"] for row in rows], [row["label"] for row in predictions], labels)
 
     def classes_of_row(self, row: Row) -> list[str]:
         return [row["label"]]
@@ -218,10 +220,12 @@ class MultiLabelClassification(TextTask):
 
         return score_sets([row["label"] for row in rows], [row["label"] for row in predictions])
 
-    def tally(self, metric: str, rows: Sequence[Row], predictions: Sequence[Row]) -> "Tally | None":
+    def tally(
+        self, metric: str, rows: Sequence[Row], predictions: Sequence[Row], labels: Sequence[str]
+    ) -> "Tally | None":
         from finesweep.tasks.class_scores import tally_sets
 
-        return tally_sets(metric, [row["label"] for row in rows], [row["label"] for row in predictions])
+        return tally_sets(metric, [row["label"] for row in rows], [row["label"] for row in predictions], labels)
 
     def classes_of_row(self, row: Row) -> list[str]:
         return list(row["label"])
@@ -267,7 +271,9 @@ class TextRegression(TextTask):
 
         return score_numbers([row["label"] for row in rows], [row["label"] for row in predictions])
 
-    def tally(self, metric: str, rows: Sequence[Row], predictions: Sequence[Row]) -> "Tally | None":
+    def tally(
+        self, metric: str, rows: Sequence[Row], predictions: Sequence[Row], labels: Sequence[str]
+    ) -> "Tally | None":
         from finesweep.tasks.class_scores import tally_numbers
 
         return tally_numbers(metric, [row["label"] for row in rows], [row["label"] for row in predictions])

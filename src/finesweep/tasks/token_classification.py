@@ -154,7 +154,9 @@ class TokenClassification(Task):
 
         return score_tags([row["tags"] for row in rows], [row["tags"] for row in predictions])
 
-    def tally(self, metric: str, rows: Sequence[Row], predictions: Sequence[Row]) -> "Tally | None":
+    def tally(
+        self, metric: str, rows: Sequence[Row], predictions: Sequence[Row], labels: Sequence[str]
+    ) -> "Tally | None":
         from finesweep.tasks.tag_scores import tally_tags
 
         return tally_tags(metric, [row["tags"] for row in rows], [row["tags"] for row in predictions])

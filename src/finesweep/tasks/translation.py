@@ -71,7 +71,9 @@ class Translation(TextToText):
         )
         return Scores({name: float(score.score) for name, score in scores.items()}, [table])
 
-    def tally(self, metric: str, rows: Sequence[Row], predictions: Sequence[Row]) -> "Tally | None":
+    def tally(
+        self, metric: str, rows: Sequence[Row], predictions: Sequence[Row], labels: Sequence[str]
+    ) -> "Tally | None":
         if metric not in ("bleu", "chrf"):
             return None
         import numpy as np

@@ -9,7 +9,7 @@ import yaml
 from finesweep.config.errors import ChangedError, UserError
 from finesweep.config.identity import config_hash, differences, effective
 from finesweep.config.secrets import redacted, redacted_text
-from finesweep.results.environment import git_state, source_state, uncommitted
+from finesweep.results.environment import changed_code, git_state, source_state, uncommitted
 from finesweep.results.lock import this_process
 from finesweep.results.record import FILE, FORMAT, RunRecord, now, write_atomically
 from finesweep.training.checkpoint import Checkpoints
@@ -40,10 +40,11 @@ def begin(
             raise UserError("the folder holds this run already, status ok", where=str(folder), remedy=remedy)
         record.resumed.append({"at": now()})
         record.status, record.error, record.finished = "running", None, None
-        if not record.config:  # of an older format
-            record.format, record.config, record.cwd = FORMAT, values, str(Path.cwd())
+        if record.format < FORMAT:
+            record.format, record.cwd = FORMAT, str(Path.cwd())
+        record.config = values  # keys that change no result may be others now
     else:
-        asked = (redacted_text(command), redacted(list(overrides)))
+        asked = (redacted_text(command), [redacted_text(text) for text in overrides])
         record = RunRecord(folder, values["name"], values["seed"], config_hash(values), *asked)
         record.config, record.sweep, record.cwd = values, sweep, str(Path.cwd())
         if like is not None:
@@ -80,8 +81,8 @@ def latest_state(
             )
         step, found = state["step"], (tensors, state)
         notes = [f"{problem}; an older one is used" for problem in problems]
-        notes.append(f"{record.folder} goes on after step {step}")
-    differs = differences(record.environment, here)
+        notes.append(f"{record.folder} goes on after {'its last step' if state['trained'] else f'step {step}'}")
+    differs = differences(record.environment, here) + changed_code(record.git, Path.cwd())
     record.resumed[-1] |= {"step": step, "differs": differs}
     notes += [f"the last digits may differ from what they would have been: {line}" for line in differs]
     return found, notes

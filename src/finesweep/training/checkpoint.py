@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from finesweep.config.errors import TrainingError
+from finesweep.results.record import to_disk
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -87,9 +88,8 @@ class Checkpoints:
         for path in sorted(self.folder.glob("step-*.safetensors"), reverse=True):
             try:
                 tensors, state = read(path, values_only=found is not None)
-                if state["best"] and not self.best(state["best"]).is_file():
-                    message = f"{self.best(state['best']).name}, which belongs to it, is missing"
-                    raise CheckpointError(message, where=str(path))
+                if state["best"]:
+                    self._check_best(state["best"], path)
             except CheckpointError as error:
                 problems.append(str(error))
                 continue
@@ -102,6 +102,15 @@ class Checkpoints:
                 remedy="remove this folder to start the run again",
             )
         return (*found, problems) if found else None
+
+    def _check_best(self, step: int, state: Path) -> None:
+        best = self.best(step)
+        if not best.is_file():
+            raise CheckpointError(f"{best.name}, which belongs to it, is missing", where=str(state))
+        try:
+            read(best)
+        except CheckpointError as error:
+            raise CheckpointError(f"{best.name}, which belongs to it, is damaged", where=str(state)) from error
 
 
 def write(path: Path, tensors: Mapping[str, "Tensor"], state: Mapping[str, Any]) -> None:
@@ -120,9 +129,9 @@ def write(path: Path, tensors: Mapping[str, "Tensor"], state: Mapping[str, Any])
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         save_file(plain, temporary, metadata={_KEY: header})
-        _to_disk(temporary)
+        to_disk(temporary)
         temporary.replace(path)
-        _to_disk(path.parent)  # which names it: what it replaces may be gone from now on
+        to_disk(path.parent)  # which names it: what it replaces may be gone from now on
     except (OSError, SafetensorError) as error:
         raise CheckpointError(
             f"the checkpoint cannot be written: {error}",
@@ -132,14 +141,6 @@ def write(path: Path, tensors: Mapping[str, "Tensor"], state: Mapping[str, Any])
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
-
-
-def _to_disk(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def read(path: Path, *, values_only: bool = False) -> tuple[dict[str, "Tensor"], dict[str, Any]]:

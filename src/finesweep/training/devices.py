@@ -40,7 +40,7 @@ def on_each_device(count: int, work: Callable[..., None], *arguments: Any) -> No
             raise
         raise errors.get() from None
     except (Interrupted, KeyboardInterrupt):
-        first.terminate()  # which writes a checkpoint, for which the others must still be there
+        first.terminate()
         first.join(_PATIENCE)
         raise
     finally:
@@ -55,6 +55,8 @@ def _on_device(rank: int, count: int, port: int, errors: Any, work: Callable[...
     )
     # Ctrl-C reaches every process of a terminal at once; what is to be done then, the one that started these says.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if rank != 0:  # the first one stops, writes a checkpoint, for which the others must still be there, and ends them
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         work(rank, *arguments)

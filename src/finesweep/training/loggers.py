@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Literal
 
 from finesweep.config.fields import component
+from finesweep.config.secrets import redacted
 from finesweep.results.record import RunRecord
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class WandB(LoggerSettings):
             id=hashlib.sha256(f"{record.started} {record.folder.name}".encode()).hexdigest()[:16],
             resume="allow",  # a run that goes on is the same run there, too
             dir=str(record.folder),
-            config=config,
+            config=redacted(config),
             reinit="finish_previous",
             settings=wandb.Settings(silent=True, console="off"),
         )

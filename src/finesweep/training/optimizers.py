@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
+from finesweep.config.errors import TrainingError
 from finesweep.config.fields import NonNegative, Positive, Probability, component
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
     from torch.optim import Optimizer
 
 
@@ -92,3 +93,52 @@ def parameter_groups(
         group["params"].append(parameter)
         group["names"].append(name)
     return list(groups.values())
+
+
+def optimizer_state(optimizer: "Optimizer") -> tuple[dict[str, "Tensor"], dict[str, Any]]:
+    """All that an optimizer over such groups knows: its tensors by ``<parameter>.<key>``, and its plain values.
+
+    Raises:
+        TrainingError: it keeps something that is neither.
+    """
+    import torch
+
+    tensors: dict[str, Tensor] = {}
+    values: dict[str, Any] = {"parameters": {}, "groups": []}
+    for group in optimizer.param_groups:
+        names = zip(group["names"], group["params"], strict=True)
+        values["groups"].append(_plain({k: v for k, v in group.items() if k not in ("params", "names")}, optimizer))
+        for name, parameter in names:
+            kept = optimizer.state.get(parameter, {})
+            own = {key: value for key, value in kept.items() if isinstance(value, torch.Tensor)}
+            tensors |= {f"{name}.{key}": value for key, value in own.items()}
+            if rest := {key: value for key, value in kept.items() if key not in own}:
+                values["parameters"][name] = _plain(rest, optimizer)
+    return tensors, values
+
+
+def load_optimizer_state(optimizer: "Optimizer", tensors: Mapping[str, "Tensor"], values: Mapping[str, Any]) -> None:
+    """Put what :func:`optimizer_state` took back."""
+    for group, kept in zip(optimizer.param_groups, values["groups"], strict=True):
+        group.update({k: tuple(v) if isinstance(group.get(k), tuple) else v for k, v in kept.items()})
+        for name, parameter in zip(group["names"], group["params"], strict=True):
+            own = {
+                key.rpartition(".")[2]: value.to(parameter.device)
+                for key, value in tensors.items()
+                if key.rpartition(".")[0] == name
+            }
+            if own or name in values["parameters"]:
+                optimizer.state[parameter] = {**own, **values["parameters"].get(name, {})}
+
+
+def _plain(values: dict[str, Any], optimizer: "Optimizer") -> dict[str, Any]:
+    """Values that JSON can hold."""
+    for key, value in values.items():
+        each = value if isinstance(value, list | tuple) else [value]
+        if not all(one is None or isinstance(one, bool | int | float | str) for one in each):
+            kind = type(optimizer).__name__
+            raise TrainingError(
+                f"a checkpoint cannot hold '{key}' of {kind}, which is a {type(value).__name__}", where="optimizer",
+                remedy="let it keep tensors by parameter and plain values, or set trainer.checkpoint_minutes=null",
+            )  # fmt: skip
+    return values

@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from finesweep.config.errors import ChangedError, UserError
 from finesweep.config.identity import differences
-from finesweep.results.environment import environment, git_state, source_state
-from finesweep.results.record import RunRecord, recorded_config
+from finesweep.results.environment import changed_code, environment
+from finesweep.results.record import RunRecord, repeatable_config
 from finesweep.results.tables import markdown_table
 from finesweep.training.assemble import Components, data_record, read_data
 from finesweep.training.runner import run
@@ -65,7 +65,7 @@ def surroundings(record: RunRecord) -> Surroundings:
     """
     import torch
 
-    values = recorded_config(record)
+    values = repeatable_config(record)
     parts = Components.of(values)
     if parts.trainer.accelerator == "gpu" and not (torch.cuda.is_available() or torch.backends.mps.is_available()):
         raise UserError("the run was made on a GPU, and there is none here", where=str(record.folder))
@@ -75,12 +75,7 @@ def surroundings(record: RunRecord) -> Surroundings:
         inputs.append(f"model.fingerprint: {record.model['fingerprint']}, now {model}")
     then = {key: value for key, value in record.environment.items() if key != "threads"}  # the run sets those
     here = {key: value for key, value in environment().items() if key in then}
-    state = git_state(Path.cwd())
-    code = {key: record.git.get(key) for key in ("commit", "dirty")}
-    others = differences({"git": code}, {"git": {key: state.get(key) for key in code}}) if code["commit"] else []
-    if "finesweep" in record.git:
-        others += differences({"git.finesweep": record.git["finesweep"]}, {"git.finesweep": source_state()})
-    return Surroundings(inputs, others + differences(then, here))
+    return Surroundings(inputs, changed_code(record.git, Path.cwd()) + differences(then, here))
 
 
 def reproduce(record: RunRecord, found: Surroundings, folder: Path, *, command: str, tolerance: float) -> Reproduction:
@@ -99,7 +94,7 @@ def reproduce(record: RunRecord, found: Surroundings, folder: Path, *, command: 
             where=str(record.folder),
             remedy="restore what it was",
         )
-    new = run(recorded_config(record), folder, command=command, overrides=record.overrides, like=record)
+    new = run(repeatable_config(record), folder, command=command, overrides=record.overrides, like=record)
     verdicts = compare_metrics(record.metrics, new.metrics, tolerance)
     if "weights" in record.model:
         # Weights differ in a digit as soon as anything does: by how much that matters, the metrics tell.

@@ -2,7 +2,8 @@
 
 Lightning's own resuming replays an epoch's first order, or sees rows twice (its checkpoints know no batch plan). Here
 the plan is a pure function of seed and epoch and the generators are seeded at each batch, so that going on needs the
-trainable weights, the optimizer's state, what the callbacks have counted, and the place.
+trainable weights, the optimizer's state, what the callbacks have counted, and the place. Models, tasks and strategies
+have no state of their own beside weights and buffers.
 """
 
 import time
@@ -17,8 +18,9 @@ from finesweep.training.callbacks import Monitor, Selection
 from finesweep.training.checkpoint import Checkpoints, load_weights, weights
 from finesweep.training.curves import CurveLogger
 from finesweep.training.module import FineTuner
+from finesweep.training.optimizers import load_optimizer_state, optimizer_state
 
-_MODEL, _OPTIMIZER = "model.", "optimizer."
+_MODEL, _OPTIMIZER, _GRADIENT = "model.", "optimizer.", "gradient."
 State = dict[str, Any]
 
 
@@ -29,7 +31,7 @@ class Checkpointer(pl.Callback):
 
     Args:
         identity: what a run has to share with another to go on from its checkpoint: configuration, data, base model.
-        minutes: between checkpoints; None writes one on a signal only.
+        minutes: between checkpoints of the whole state; None writes one on a signal only.
     """
 
     def __init__(
@@ -45,36 +47,38 @@ class Checkpointer(pl.Callback):
         self._checkpoints, self._identity, self._minutes = checkpoints, identity, minutes
         self._selection, self._monitor, self._curves, self._stop = selection, monitor, curves, stop
         self.before: dict[str, float] = {}  # metrics of the untrained model, which are part of the record
-        self.validation_due = False  # before a resumed training goes on
-        self._optimizer: dict[str, torch.Tensor] | None = None
-        self._precision: dict[str, Any] = {}
+        self.validation_due = False  # before the training goes on
+        self.trained = False  # to its end: only the best weights are to be scored still
+        self._tensors: dict[str, torch.Tensor] = {}
+        self._state: State | None = None  # to be put back when the training starts
+        self._gradients: dict[str, torch.Tensor] = {}  # and these with its first batch
         self._batch = self._step = 0
         self._whole_step = False
         self._written = time.monotonic()
+        self._validation_began = self._validation_took = 0.0
 
     # --- when ---------------------------------------------------------------------------------------------------
-
-    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if self._optimizer is not None:
-            self._restore_optimizer(trainer)
-
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._stop.listen_again()
-
-    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._stop.listen_again()
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
+        assert isinstance(pl_module, FineTuner)
         self._step = trainer.global_step
+        for name in list(self._gradients):
+            parameter = pl_module.model.get_parameter(name)
+            parameter.grad = self._gradients.pop(name).to(parameter.device)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         self._batch = batch_idx + 1
         self._whole_step = trainer.global_step > self._step  # else gradients of a part of it are at hand
-        self._save_if_due(trainer, pl_module)
+        assert trainer.val_check_batch is not None
+        self.validation_due = self._batch % trainer.val_check_batch == 0
+        self._save_if_due(trainer, pl_module, ahead=self._validation_took if self.validation_due else 0.0)
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._validation_began = time.monotonic()
 
     def on_validation_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
@@ -83,41 +87,58 @@ class Checkpointer(pl.Callback):
             self._save_if_due(trainer, pl_module)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._save_if_due(trainer, pl_module)
+        self._validation_took = time.monotonic() - self._validation_began
+        if trainer.state.fn == "fit":
+            self.validation_due = False
+            self._save_if_due(trainer, pl_module)
 
-    def _save_if_due(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if trainer.state.fn != "fit" or not self._whole_step:
-            return
-        due = self._minutes is not None and time.monotonic() - self._written >= 60 * self._minutes
-        if due or self._stop.number is not None:
-            if trainer.is_global_zero:
-                self._save(trainer, pl_module)
-            self._written = time.monotonic()
+    def _save_if_due(self, trainer: pl.Trainer, pl_module: pl.LightningModule, ahead: float = 0.0) -> None:
+        """
+        Args:
+            ahead: seconds of work that come without an opportunity.
+        """
+        if self.trained or self._state is not None or not self._batch:
+            return  # there is nothing that a checkpoint does not hold
+        asked = self._stop.number is not None
+        waited = time.monotonic() - self._written
+        due = self._minutes is not None and waited + ahead >= 60 * self._minutes and self._whole_step
+        # Between two steps there are gradients to keep; of several devices each has its own.
+        if due or (asked and (self._whole_step or trainer.world_size == 1)):
+            self.save(trainer, pl_module)
             self._stop.stop_if_asked()
 
     # --- what ---------------------------------------------------------------------------------------------------
 
-    def _save(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def save(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write the whole state, or what is still of use of it once the model is trained."""
         assert isinstance(pl_module, FineTuner)
-        assert trainer.val_check_batch is not None
-        (optimizer,) = trainer.optimizers
-        kept = {_MODEL + name: tensor for name, tensor in weights(pl_module.model, pl_module.trainable()).items()}
-        for name, parameter in _names(optimizer).items():
-            for key, value in optimizer.state.get(parameter, {}).items():
-                if value is not None:  # momentum that there is none of
-                    kept[f"{_OPTIMIZER}{name}.{key}"] = torch.as_tensor(value)
-        validated = self._selection.last_step == trainer.global_step
+        self._written = time.monotonic()
+        if not trainer.is_global_zero:
+            return
+        kept = {}
+        if not self.trained or self._selection.value is None:  # else the best weights are what counts
+            kept = {_MODEL + name: tensor for name, tensor in weights(pl_module.model, pl_module.trainable()).items()}
+        optimizer: State = {}
+        if not self.trained:
+            tensors, optimizer = optimizer_state(trainer.optimizers[0])
+            kept |= {_OPTIMIZER + name: tensor for name, tensor in tensors.items()}
+            if not self._whole_step:
+                named = pl_module.model.named_parameters()
+                kept |= {_GRADIENT + name: each.grad for name, each in named if each.grad is not None}
         state = {
             "identity": self._identity,
             "epoch": trainer.current_epoch,
             "batch": self._batch,
             "batches": trainer.num_training_batches,
             "step": trainer.global_step,
-            "validation_due": not validated and self._batch % trainer.val_check_batch == 0,
+            "whole_step": self._whole_step,
+            "trained": self.trained,
+            "validation_due": self.validation_due,
             "before": self.before,
             "selection": self._selection.state_dict(),
             "monitor": self._monitor.state_dict(),
             "curves": list(self._curves.rows.items()),
+            "optimizer": optimizer,
             "precision": trainer.precision_plugin.state_dict(),
         }
         self._checkpoints.save(kept, state, step=trainer.global_step, best=self._selection.step)
@@ -125,39 +146,24 @@ class Checkpointer(pl.Callback):
     def restore(self, tensors: dict[str, torch.Tensor], state: State, trainer: pl.Trainer, work: Assembled) -> None:
         """Put everything back but the optimizer, which is not there before the training starts."""
         load_weights(work.tuner.model, _below(tensors, _MODEL))
-        self._optimizer, self._precision = _below(tensors, _OPTIMIZER), state["precision"]
+        self._tensors, self._state = tensors, state
         self._selection.load_state_dict(state["selection"])
         self._monitor.load_state_dict(state["monitor"])
         self._curves.rows = dict(state["curves"])
-        self.before, self.validation_due = state["before"], state["validation_due"]
-        self._batch, self._whole_step = state["batch"], True
+        self.before, self.validation_due, self.trained = state["before"], state["validation_due"], state["trained"]
+        self._batch, self._whole_step = state["batch"], state["whole_step"]
         work.data.done = _place(trainer, state)
 
-    def _restore_optimizer(self, trainer: pl.Trainer) -> None:
-        (optimizer,) = trainer.optimizers
-        assert self._optimizer is not None
-        for name, parameter in _names(optimizer).items():
-            own = _below(self._optimizer, f"{name}.")
-            if own:
-                optimizer.state[parameter] = {key: value.to(parameter.device) for key, value in own.items()}
-        (config,) = trainer.lr_scheduler_configs
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self._state is None:
+            return
+        (optimizer,), (config,) = trainer.optimizers, trainer.lr_scheduler_configs
+        load_optimizer_state(optimizer, _below(self._tensors, _OPTIMIZER), self._state["optimizer"])
         schedule: Any = config.scheduler
         schedule.last_epoch = trainer.global_step
-        rates = zip(schedule.base_lrs, schedule.lr_lambdas, strict=True)
-        schedule._last_lr = [rate * factor(schedule.last_epoch) for rate, factor in rates]
-        for group, rate in zip(optimizer.param_groups, schedule._last_lr, strict=True):
-            group["lr"] = rate
-        trainer.precision_plugin.load_state_dict(self._precision)
-        self._optimizer = None
-
-
-def _names(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
-    """Each parameter of an optimizer by its name, see :func:`finesweep.training.optimizers.parameter_groups`."""
-    return {
-        name: parameter
-        for group in optimizer.param_groups
-        for name, parameter in zip(group["names"], group["params"], strict=True)
-    }
+        schedule._last_lr = [group["lr"] for group in optimizer.param_groups]
+        trainer.precision_plugin.load_state_dict(self._state["precision"])
+        self._gradients, self._tensors, self._state = _below(self._tensors, _GRADIENT), {}, None
 
 
 def _below(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:

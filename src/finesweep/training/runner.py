@@ -120,8 +120,9 @@ def _train(rank: int, record: RunRecord, values: dict[str, Any], sweep: str | No
     selection = Selection(parts.objective, parts.trainer.early_stopping, checkpoints)
     monitor = Monitor(parts.trainer.log_every_n_steps)
     curves = CurveLogger(record.folder / "metrics.csv")
+    # Of several devices the first is told to stop by who started it, which may have been told more than once.
+    stop = StopRequest(impatient=parts.trainer.devices == 1)
     identity = {"config": effective(values), "data": record.data, "model": record.model["fingerprint"]}
-    stop = StopRequest()
     keeper = Checkpointer(checkpoints, identity, parts.trainer.checkpoint_minutes, selection, monitor, curves, stop)
     latest, notes = latest_state(checkpoints, identity, record, here) if record.resumed else (None, [])
     if rank == 0:
@@ -171,7 +172,7 @@ def _trainer(parts: Components, loggers: list[Any], callbacks: list[pl.Callback]
     settings = parts.trainer
     # Uninitialised memory is never read here, and filling it costs time in every operation.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    return pl.Trainer(
+    trainer = pl.Trainer(
         accelerator=settings.accelerator,
         devices=settings.devices,
         strategy="auto" if settings.devices == 1 else _distributed(parts),
@@ -193,6 +194,9 @@ def _trainer(parts: Components, loggers: list[Any], callbacks: list[pl.Callback]
         use_distributed_sampler=False,
         reload_dataloaders_every_n_epochs=1,
     )
+    # It would take SIGTERM over, and with several devices wait in the handler for the others.
+    trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
+    return trainer
 
 
 def _distributed(parts: Components) -> str:
@@ -203,21 +207,25 @@ def _distributed(parts: Components) -> str:
 def _fit_and_score(
     trainer: pl.Trainer, work: Assembled, selection: Selection, keeper: Checkpointer, stop: StopRequest
 ) -> dict[str, Outcome]:
-    """Score the untrained model on validation, train, and score the best weights on validation and test."""
+    """Score the untrained model on validation, train, and score the best weights on validation and test.
+
+    What is done of it, and is in a checkpoint, is not done again. A signal waits while there is more than that.
+    """
     tuner, data = work.tuner, work.data
     if not keeper.before:
         keeper.before = _score(trainer, work, "validation").metrics
-    with stop:
-        if keeper.validation_due:
-            _score(trainer, work, "validation")
-            selection.consider(trainer, tuner)
-        if not selection.stopped:
-            trainer.fit(tuner, datamodule=data)
-        # Where max_steps ends in mid-epoch, Lightning does not validate.
-        if selection.last_step != trainer.global_step:
-            _score(trainer, work, "validation")
-            selection.consider(trainer, tuner)
-    stop.stop_if_asked()
+    if keeper.validation_due:  # when the run was stopped
+        _validate(trainer, work, selection, keeper)
+    if not keeper.trained:
+        with stop:
+            if not selection.stopped:
+                trainer.fit(tuner, datamodule=data)
+            if selection.last_step != trainer.global_step:  # max_steps ends in mid-epoch, where nobody validates
+                keeper.validation_due = True
+                _validate(trainer, work, selection, keeper)
+            keeper.trained = True
+            keeper.save(trainer, tuner)
+        stop.stop_if_asked()
     trainer.strategy.barrier()  # the first device writes the best weights, all of them read them
     if selection.value is not None:
         load_weights(tuner.model, read(selection.checkpoints.best(selection.step))[0])
@@ -227,6 +235,13 @@ def _fit_and_score(
         tuner.log_scores = True
         outcomes["test"] = _score(trainer, work, "test")
     return outcomes
+
+
+def _validate(trainer: pl.Trainer, work: Assembled, selection: Selection, keeper: Checkpointer) -> None:
+    """A validation that counts as one of the training."""
+    _score(trainer, work, "validation")
+    selection.consider(trainer, work.tuner)
+    keeper.validation_due = False
 
 
 def _score(trainer: pl.Trainer, work: Assembled, split: str) -> Outcome:
