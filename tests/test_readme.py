@@ -9,7 +9,8 @@ import pytest
 
 import finesweep
 from finesweep.config.check import check
-from finesweep.config.compose import compose, expand, hydra_session
+from finesweep.config.compose import compose, hydra_session
+from finesweep.config.grid import combinations, space
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -52,16 +53,17 @@ def test_every_command_composes_and_checks(command: str) -> None:
     words = shlex.split(command)[2:]
     overrides = [word for word in words if word != "-m"]
     with hydra_session() as hydra:
-        jobs = expand(hydra, overrides).jobs if "-m" in words else [overrides]
+        jobs = combinations(space(hydra, overrides)) if "-m" in words else [overrides]
         for job in jobs:
             check(compose(hydra, job))
 
 
 def test_the_table_of_groups_is_complete() -> None:
-    groups = [folder for folder in (ROOT / "conf").iterdir() if folder.is_dir()]
-    assert len(groups) == 9
+    folders = [*(ROOT / "conf").iterdir(), *(ROOT / "conf" / "hydra").iterdir()]
+    groups = [folder for folder in folders if list(folder.glob("*.yaml"))]
+    assert len(groups) == 11
     for folder in groups:
-        row = re.search(rf"^\| `{folder.name}` \| (.*?) \|", README, flags=re.MULTILINE)
+        row = re.search(rf"^\| `{folder.relative_to(ROOT / 'conf')}` \| (.*?) \|", README, flags=re.MULTILINE)
         assert row, folder.name
         listed = set(row[1].split(", "))
         assert listed == {path.stem for path in folder.glob("*.yaml") if not path.stem.startswith("_")}

@@ -21,12 +21,13 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from finesweep.config.check import check
-from finesweep.config.compose import CONFIG_NAME, compose, hydra_session, lenient
+from finesweep.config.compose import CONFIG_NAME, Composition, compose, hydra_session, lenient
 from finesweep.config.errors import ChangedError, ConfigError, Problem, TrainingError, UserError
 from finesweep.config.identity import config_hash
+from finesweep.config.provenance import Sources
 from finesweep.results.lock import LiveError
 from finesweep.results.record import RunRecord, find_run, repeatable_config, unfinished, working_folder
-from finesweep.sweeps.sweep import checked_jobs, run_job, run_sweep
+from finesweep.sweeps.start import grid_of, run_sweep
 
 
 def train(args: Namespace, command: str) -> int:
@@ -59,13 +60,18 @@ def run_single(hydra: Hydra, overrides: list[str], command: str) -> RunRecord:
     named = any(text.startswith("hydra.run.dir=") for text in overrides)
     ended: list[RunRecord | Exception] = []
 
+    def run_in(folder: Path, cfg: DictConfig) -> RunRecord:
+        from finesweep.training.runner import run  # imports torch and Lightning: only once something is to be trained
+
+        return run(check(Composition(cfg, Sources())), folder, command=command, overrides=overrides)
+
     def job(cfg: DictConfig) -> None:
         fresh = Path(HydraConfig.get().runtime.output_dir)
         waiting = [] if named else unfinished(fresh.parent, hashed)
         try:
             for folder in waiting:
                 try:
-                    ended.append(run_job(cfg, folder, list(overrides), command))
+                    ended.append(run_in(folder, cfg))
                 except LiveError:
                     continue  # another process works on it
                 except ChangedError as error:
@@ -74,7 +80,7 @@ def run_single(hydra: Hydra, overrides: list[str], command: str) -> RunRecord:
                 with contextlib.suppress(OSError):
                     fresh.rmdir()  # Hydra has made it
                 return
-            ended.append(run_job(cfg, fresh, list(overrides), command))
+            ended.append(run_in(fresh, cfg))
         except Exception as error:  # Hydra would print a line of its own before it raised it again
             ended.append(error)
 
@@ -210,7 +216,8 @@ def check_jobs(args: Namespace) -> int:
     _log_to_stderr()
     with hydra_session(args.config_dir) as hydra:
         if args.multirun:
-            jobs, _ = checked_jobs(hydra, args.overrides)
+            _, planned = grid_of(hydra, args.overrides)
+            jobs = [(job.overrides, job.values) for job in planned]
         else:
             jobs = [(list(args.overrides), check(compose(hydra, args.overrides)))]
 

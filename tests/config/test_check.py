@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from finesweep.config.check import check
-from finesweep.config.compose import compose, expand, hydra_session
+from finesweep.config.compose import compose, hydra_session
 from finesweep.config.errors import ConfigError, UserError
 from finesweep.config.identity import config_hash
 
@@ -191,28 +191,6 @@ def test_nothing_else_can_be_instantiated(path: str) -> None:
 def test_a_missing_config_dir_is_one_message(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="--config-dir"), hydra_session(tmp_path / "nowhere"):
         pass
-
-
-def test_expand_gives_the_grid_in_order() -> None:
-    with hydra_session() as hydra:
-        grid = expand(hydra, ["finetune_strategy=full,lora", "seed=1,2", "trainer.max_epochs=1"])
-    assert len(grid.jobs) == 4
-    assert grid.jobs[0] == ["finetune_strategy=full", "seed=1", "trainer.max_epochs=1"]
-    assert grid.fixed == ["trainer.max_epochs"]
-
-
-def test_a_sweep_can_stand_in_a_file(tmp_path: Path) -> None:
-    (tmp_path / "experiment").mkdir()
-    (tmp_path / "experiment" / "mine.yaml").write_text(
-        "# @package _global_\nhydra:\n  sweeper:\n    params:\n      optimizer.lr: 0.1,0.2\n      seed: 1,2\n"
-    )
-    with hydra_session(tmp_path) as hydra:
-        assert len(expand(hydra, ["experiment=mine", "seed=5"]).jobs) == 2
-
-
-def test_a_continuous_range_is_no_grid() -> None:
-    with hydra_session() as hydra, pytest.raises(ConfigError):
-        expand(hydra, ["optimizer.lr=interval(0,1)"])
 
 
 def test_the_hash_depends_on_what_can_change_a_result(composed) -> None:

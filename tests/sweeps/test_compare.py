@@ -25,6 +25,10 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def runs_of(folder: Path) -> list[Path]:
+    return sorted(file.parent for file in folder.glob("*/record.json"))
+
+
 def compared(*arguments: str, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
     capsys.readouterr()
     assert main(["compare", *arguments, "--json", "--resamples", "499"]) == 0
@@ -66,7 +70,7 @@ def test_two_runs(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_more_than_two_are_corrected(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    runs = sorted(str(folder) for folder in sweep.iterdir() if folder.is_dir())
+    runs = [str(run) for run in runs_of(sweep)]
     found = compared(*runs, capsys=capsys)
     assert len(found["comparisons"]) == 3
     assert all(each["rows_p"] >= each["rows"]["p"] for each in found["comparisons"])
@@ -120,7 +124,7 @@ def test_folds_are_one_score_of_their_seed(tmp_path: Path, capsys: pytest.Captur
     folder = tmp_path / "sweep"
     assert main(["train", "-m", "data=demo_topics", *keys, *short, f"hydra.sweep.dir={folder}"]) == 0
     (one,) = compared(str(folder), "--metric", "matthews", capsys=capsys)["comparisons"]
-    runs = {tuple(sorted(run.name.split(","))): run for run in folder.iterdir() if run.is_dir()}
+    runs = {tuple(sorted(run.name.split(","))): run for run in runs_of(folder)}
     assert len(runs) == 8
     score: dict[str, float] = {}
     for run in runs.values():

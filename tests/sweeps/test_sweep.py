@@ -49,7 +49,7 @@ def test_a_grid_gives_a_folder_for_each_job_and_a_leaderboard(
 
 
 def test_a_jobs_run_is_the_single_run(sweep: Sweep, tmp_path: Path, quick: list[str]) -> None:
-    """State must not leak from one job to the next in the same process."""
+    """A job must not see the others, whatever process it is in."""
     assert sweep("finetune_strategy=lora,full", "trainer.precision=32-true") == 0
     single = tmp_path / "single"
     assert main(["train", *quick, "finetune_strategy=full", f"hydra.run.dir={single}"]) == 0
@@ -91,18 +91,77 @@ def test_the_same_job_twice_is_refused(sweep: Sweep, capsys: pytest.CaptureFixtu
     assert "are the same run" in capsys.readouterr().err
 
 
-def test_each_sweep_gets_a_fresh_folder(tmp_path: Path, quick: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_same_command_does_nothing_twice_and_a_larger_grid_adds_what_is_missing(
+    tmp_path: Path, quick: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(tmp_path)
-    for _ in range(2):
-        assert main(["train", "-m", *quick, "seed=1,2", "trainer.save_model=false"]) == 0
-    sweeps = list((tmp_path / "outputs" / "demo-tiny").glob("sweep-*"))
-    assert len(sweeps) == 2
-    assert all((folder / "leaderboard.csv").is_file() for folder in sweeps)
+    command = ["train", "-m", *quick, "trainer.save_model=false"]
+    assert main([*command, "seed=1,2"]) == 0
+    (folder,) = (tmp_path / "outputs" / "demo-tiny").glob("sweep-*")
+    before = {path: path.stat().st_mtime_ns for path in folder.glob("seed=*/**/*")}
+    assert main([*command, "seed=1,2"]) == 0
+    assert "2 of 2 jobs are done already" in capsys.readouterr().err
+    assert main([*command, "seed=1,2,3"]) == 0
+    assert "2 of 3 jobs are done already" in capsys.readouterr().err
+    assert [row["n"] for row in leaderboard(folder)] == ["3"]
+    assert before == {path: path.stat().st_mtime_ns for path in before}
+    assert main([*command, "seed=1,2", "optimizer.lr=1e-3"]) == 0
+    assert len(list((tmp_path / "outputs" / "demo-tiny").glob("sweep-*"))) == 2
 
 
-def test_long_or_odd_values_give_numbered_folders(sweep: Sweep, tmp_path: Path) -> None:
+def test_another_configuration_of_the_same_name_has_a_folder_of_its_own(sweep: Sweep, tmp_path: Path) -> None:
+    for decay in ("0.1", "0.2"):  # the same in all jobs, so that no name tells
+        assert sweep("seed=1,2", f"optimizer.weight_decay={decay}", "trainer.save_model=false") == 0
+    found = {path.parent.name: RunRecord.read(path.parent) for path in (tmp_path / "sweep").glob("*/record.json")}
+    assert len(found) == 4
+    assert {name: record.config["optimizer"]["weight_decay"] for name, record in found.items()} == {
+        name: 0.1 if name in ("seed=1", "seed=2") else 0.2 for name in found
+    }
+
+
+def test_long_or_odd_values_give_folders_named_by_hash(sweep: Sweep, tmp_path: Path) -> None:
     assert sweep("data.label_map={PER: a/b},{PER: c/d}", "trainer.save_model=false") == 0
-    assert sorted(path.parent.name for path in (tmp_path / "sweep").glob("*/record.json")) == ["0", "1"]
+    records = [RunRecord.read(path.parent) for path in (tmp_path / "sweep").glob("*/record.json")]
+    assert len(records) == 2
+    assert all(record.folder.name == record.config_hash[:16] for record in records)
+
+
+def test_replicates_are_seeds(sweep: Sweep, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert sweep("replicates=2", "seed=7", "trainer.save_model=false") == 0
+    assert sorted(path.parent.name for path in (tmp_path / "sweep").glob("*/record.json")) == ["seed=7", "seed=8"]
+    assert sweep("replicates=2", "seed=1,2") == 2
+    assert "replicates: seed has several values already" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["hydra.launcher.slots=0", "seed=1,2"], "hydra.launcher.slots: should be greater than or equal to 1"),
+        (["hydra.launcher.slotz=2", "seed=1,2"], "hydra.launcher.slotz"),
+        (["hydra/launcher=basic", "seed=1,2"], "finesweep runs sweeps itself"),
+        (["optimizer.lr=interval(0,1)"], "has no end of values: hydra/sweeper=optuna"),
+        (["hydra.sweeper.zip=[[seed,optimizer.lr]]", "seed=1,2"], "'optimizer.lr' has no values to go through"),
+        (
+            ["hydra.sweeper.zip=[[seed,optimizer.lr]]", "seed=1,2", "optimizer.lr=1,2,3"],
+            "seed has 2, optimizer.lr has 3",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_sweep_is_one_message(
+    sweep: Sweep, tmp_path: Path, overrides: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert sweep(*overrides) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "sweep").exists()
+
+
+def test_keys_that_advance_together(sweep: Sweep, tmp_path: Path) -> None:
+    keys = ["optimizer.lr=1e-3,1e-4", "optimizer.weight_decay=0.1,0.2", "seed=1,2", "trainer.save_model=false"]
+    assert sweep(*keys, "hydra.sweeper.zip=[[optimizer.lr,optimizer.weight_decay]]") == 0
+    configs = [RunRecord.read(path.parent).config for path in (tmp_path / "sweep").glob("*/record.json")]
+    assert sorted((c["optimizer"]["lr"], c["optimizer"]["weight_decay"], c["seed"]) for c in configs) == [
+        (1e-4, 0.2, 1), (1e-4, 0.2, 2), (1e-3, 0.1, 1), (1e-3, 0.1, 2),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

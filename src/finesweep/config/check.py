@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Iterator, Sequence
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -15,6 +15,8 @@ from finesweep.config.identity import plain
 from finesweep.config.instantiate import TargetError, target
 from finesweep.config.machine import settle
 from finesweep.config.schema import GROUPS, RunConfig
+
+T = TypeVar("T")
 
 
 def check(composition: Composition, *, optional: Sequence[str] = ()) -> dict[str, Any]:
@@ -34,6 +36,26 @@ def check(composition: Composition, *, optional: Sequence[str] = ()) -> dict[str
     if problems:
         raise ConfigError(sorted(set(problems)))
     return settle(plain(composition.cfg))
+
+
+def checked_component(node: Any, path: str, kind: type[T]) -> T:
+    """A component outside of the groups, ``hydra.launcher`` for example.
+
+    Raises:
+        ConfigError: it is none of ours, or something is wrong with its values.
+    """
+    values = OmegaConf.to_container(node, resolve=True)
+    try:
+        cls = target(values, [])  # type: ignore[arg-type]
+    except TargetError:
+        cls = object
+    if not issubclass(cls, kind):
+        message = f"finesweep runs sweeps itself; of Hydra's plugins it takes none: leave out {path.replace('.', '/')}="
+        raise ConfigError([Problem(path, message)])
+    given = {str(key): value for key, value in values.items() if key != "_target_"}  # type: ignore[union-attr]
+    if problems := list(_validate(cls, given, path)):
+        raise ConfigError(problems)
+    return cls(**given)
 
 
 def _problems(cfg: DictConfig) -> list[Problem]:

@@ -1,17 +1,20 @@
 """From command-line overrides to composed jobs: the only place that talks to Hydra's composition.
 
-``hydra_session`` opens Hydra on ``conf/`` (and a user's ``--config-dir``), ``expand`` turns a sweep into one list
-of overrides a job, ``compose`` makes the configuration of one job together with where each value was written.
+``hydra_session`` opens Hydra on ``conf/`` (and a user's ``--config-dir``), ``Composer`` makes the configuration of each
+job together with where each value was written.
 """
 
+import copy
+import logging
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from hydra import version
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.hydra import Hydra
 from hydra._internal.utils import create_config_search_path
 from hydra.core.config_search_path import SearchPathQuery
@@ -27,7 +30,7 @@ from finesweep.config.errors import ConfigError, Problem, UserError, did_you_mea
 from finesweep.config.identity import config_hash, plain
 from finesweep.config.machine import settle
 from finesweep.config.paths import conf_dir
-from finesweep.config.provenance import Sources
+from finesweep.config.provenance import Sources, files_of
 
 CONFIG_NAME = "train"
 
@@ -47,59 +50,19 @@ def hydra_session(config_dir: str | Path | None = None) -> Iterator[Hydra]:
             raise UserError(f"'{config_dir}' is no folder", where="--config-dir", remedy="name an existing folder")
         search_path.prepend("command-line", f"file://{folder}", SearchPathQuery(provider="schema", path=None))
     OmegaConf.register_new_resolver("config_hash", _short_hash, replace=True)
-    OmegaConf.register_new_resolver("job_folder", _job_folder, replace=True)
     before = GlobalHydra.instance().hydra
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
     try:
         yield Hydra.create_main_hydra2(CONFIG_NAME, search_path)
     finally:
         GlobalHydra.instance().clear()
         GlobalHydra.instance().hydra = before
+        root.handlers[:], root.level = handlers, level  # Hydra's flags that print something leave theirs behind
 
 
 def _short_hash(*, _root_: DictConfig) -> str:
     return config_hash(settle(plain(_root_)))[:8]
-
-
-def _job_folder(*, _root_: DictConfig) -> str:
-    """The folder of a sweep's job: its own overrides, the seed last; its number where those make no good name."""
-    fixed = set(_root_.hydra.job.config.override_dirname.exclude_keys)
-    texts = [text.lstrip("+~") for text in _root_.hydra.overrides.task]
-    own = [text for text in texts if text.partition("=")[0] not in fixed]
-    name = ",".join(sorted(own, key=lambda text: text.startswith("seed=")))
-    plain_name = re.fullmatch(r"[\w.=,+\-\[\]:]{1,120}", name)
-    return name if plain_name else str(_root_.hydra.job.num)
-
-
-@dataclass(frozen=True)
-class Grid:
-    """The jobs of a sweep.
-
-    Attributes:
-        jobs: one list of overrides for each combination of the swept values, in Hydra's order.
-        fixed: the keys that every job shares.
-    """
-
-    jobs: list[list[str]]
-    fixed: list[str]
-
-
-def expand(hydra: Hydra, overrides: Sequence[str]) -> Grid:
-    """The jobs of a grid, with what an experiment file sweeps in ``hydra.sweeper.params``.
-
-    Raises:
-        ConfigError: an override cannot be parsed, or sweeps a continuous range, which a grid cannot.
-    """
-    parsed = _parse(hydra, overrides)
-    given = {override.key_or_group for override in parsed}
-    master = _compose(hydra, [o for o in parsed if not o.is_sweep_override()], RunMode.MULTIRUN)
-    in_file = [f"{key}={value}" for key, value in (master.hydra.sweeper.get("params") or {}).items()]
-    parsed += [o for o in _parse(hydra, in_file) if o.key_or_group not in given]
-    try:
-        jobs = BasicSweeper.split_arguments(parsed, None)[0]
-    except HydraException as error:
-        raise ConfigError([Problem("command line", _first_line(error))]) from error
-    own = [[text for text in job if not text.lstrip("+~").startswith(("hydra.", "hydra/"))] for job in jobs]
-    return Grid(own, [o.key_or_group for o in parsed if not o.is_sweep_override()])
 
 
 @dataclass(frozen=True)
@@ -110,38 +73,100 @@ class Composition:
     sources: Sources
 
 
-def compose(hydra: Hydra, overrides: Sequence[str]) -> Composition:
-    """Compose one job. Unknown keys do not stop it: they are added, so that the check can report all at once.
+class Composer:
+    """Compose jobs. Hydra takes its time, so each choice of groups is composed once, and values are set on a copy."""
 
-    Raises:
-        ConfigError: the groups do not compose (an unknown option, an override that cannot be parsed).
+    def __init__(self, hydra: Hydra) -> None:
+        self._hydra = hydra
+        self._known: dict[str, _Known] = {}
+        self._bases: dict[tuple[str, ...], tuple[DictConfig, tuple[tuple[str, Path], ...]]] = {}
+
+    def compose(self, overrides: Sequence[str]) -> Composition:
+        """Compose one job. Unknown keys do not stop it: they are added, so that the check can report all at once.
+
+        Raises:
+            ConfigError: the groups do not compose (an unknown option, an override that cannot be parsed).
+        """
+        new = [text for text in dict.fromkeys(overrides) if text not in self._known]
+        self._known |= zip(new, map(self._look_at, parse_overrides(self._hydra, new)), strict=True)
+        known = [self._known[text] for text in overrides]
+        if problems := [problem for each in known for problem in each.problems]:
+            raise ConfigError(problems)
+        choices = [each.typed for each in known if each.options]
+        key = tuple(each.input_line or "" for each in choices)
+        if key not in self._bases:
+            self._bases[key] = self._base(choices)
+        base, files = self._bases[key]
+        cfg = copy.deepcopy(base)
+        # Of Hydra's own part nothing is left here. What it would do with the values, it does: by the same function.
+        values = [each for each in known if not each.options]
+        own = [each.addition for each in values if not each.typed.key_or_group.startswith("hydra")]
+        with config_errors():
+            ConfigLoaderImpl._apply_overrides_to_config(own, cfg)
+        return Composition(cfg, Sources.of([each.typed for each in values], choices, files))
+
+    def _look_at(self, override: Override) -> "_Known":
+        options = _options(self._hydra, override)
+        (addition,) = parse_overrides(self._hydra, [_as_addition(override, options)])
+        return _Known(override, options, addition, _option_problems(override, options))
+
+    def _base(self, choices: Sequence[Override]) -> tuple[DictConfig, tuple[tuple[str, Path], ...]]:
+        cfg = compose_parsed(self._hydra, choices, RunMode.RUN)
+        with open_dict(cfg):
+            del cfg["hydra"]
+        texts = [each.input_line or "" for each in choices]
+        loader: Any = self._hydra.config_loader
+        return cfg, files_of(loader.compute_defaults_list(CONFIG_NAME, texts, RunMode.RUN).defaults, loader.repository)
+
+
+@dataclass(frozen=True)
+class _Known:
+    """An override as it was typed, the options of the group that it chooses from, and what is wrong with it.
+
+    ``addition`` is the same such that a key that nobody knows is added.
     """
-    parsed = _parse(hydra, overrides)
-    _check_options(hydra, parsed)
-    cfg = _compose(hydra, parsed, RunMode.RUN)
-    defaults = hydra.config_loader.compute_defaults_list(CONFIG_NAME, lenient(hydra, overrides), RunMode.RUN).defaults
-    choices = [override for override in parsed if _options(hydra, override)]
-    values = [override for override in parsed if override not in choices]
-    repository = hydra.config_loader.repository  # type: ignore[attr-defined]
-    with open_dict(cfg):
-        del cfg["hydra"]
-    return Composition(cfg, Sources.of(values, choices, defaults, repository))
+
+    typed: Override
+    options: list[str]
+    addition: Override
+    problems: list[Problem]
 
 
-def _compose(hydra: Hydra, parsed: Sequence[Override], mode: RunMode) -> DictConfig:
-    texts = [_as_addition(hydra, override) for override in parsed]
+def compose(hydra: Hydra, overrides: Sequence[str]) -> Composition:
+    """One job, see :meth:`Composer.compose`."""
+    return Composer(hydra).compose(overrides)
+
+
+@contextmanager
+def config_errors() -> Iterator[None]:
+    """Inside, errors of Hydra and OmegaConf become a ConfigError."""
     try:
-        return hydra.compose_config(CONFIG_NAME, texts, run_mode=mode, with_log_configuration=False)
+        yield
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError([Problem(_origin(error), _first_line(error))]) from error
 
 
+def compose_parsed(hydra: Hydra, overrides: Sequence[Override], mode: RunMode) -> DictConfig:
+    """Hydra's own composition, with its part of the configuration.
+
+    Raises:
+        ConfigError: the groups do not compose.
+    """
+    texts = [_as_addition(override, _options(hydra, override)) for override in overrides]
+    with config_errors():
+        return hydra.compose_config(CONFIG_NAME, texts, run_mode=mode, with_log_configuration=False)
+
+
 def lenient(hydra: Hydra, overrides: Sequence[str]) -> list[str]:
     """The overrides such that Hydra adds a key that it does not know, where the check has the last word on keys."""
-    return [_as_addition(hydra, override) for override in _parse(hydra, overrides)]
+    return [_as_addition(override, _options(hydra, override)) for override in parse_overrides(hydra, overrides)]
 
 
-def _parse(hydra: Hydra, overrides: Sequence[str]) -> list[Override]:
+def parse_overrides(hydra: Hydra, overrides: Sequence[str]) -> list[Override]:
+    """
+    Raises:
+        ConfigError: some cannot be parsed; all of them are named.
+    """
     parser = OverridesParser.create(config_loader=hydra.config_loader)
     parsed, problems = [], []
     for text in overrides:
@@ -154,22 +179,19 @@ def _parse(hydra: Hydra, overrides: Sequence[str]) -> list[Override]:
     return parsed
 
 
-def _check_options(hydra: Hydra, overrides: Sequence[Override]) -> None:
-    """Every group choice must exist; Hydra itself stops at the first that does not."""
+def _option_problems(override: Override, options: list[str]) -> list[Problem]:
+    """What is wrong with the choice of an option; Hydra itself stops at the first that does not exist."""
     problems = []
-    for override in overrides:
-        options = _options(hydra, override)
-        chosen = override.value()
-        for choice in chosen if isinstance(chosen, list) else [chosen]:
-            if options and isinstance(choice, str) and choice.removesuffix(".yaml") not in options:
-                hint = did_you_mean(choice, options, otherwise=f" Options: {', '.join(options)}.")
-                place = f"the command line: {override.input_line}"
-                problems.append(Problem(override.key_or_group, f"there is no '{choice}'.{hint}", place))
-        if override.is_sweep_override():
-            message = "several values, but this is a single run. Add -m to sweep, or quote a text that has commas"
-            problems.append(Problem(override.key_or_group, message, f"the command line: {override.input_line}"))
-    if problems:
-        raise ConfigError(problems)
+    chosen = override.value()
+    for choice in chosen if isinstance(chosen, list) else [chosen]:
+        if options and isinstance(choice, str) and choice.removesuffix(".yaml") not in options:
+            hint = did_you_mean(choice, options, otherwise=f" Options: {', '.join(options)}.")
+            place = f"the command line: {override.input_line}"
+            problems.append(Problem(override.key_or_group, f"there is no '{choice}'.{hint}", place))
+    if override.is_sweep_override():
+        message = "several values, but this is a single run. Add -m to sweep, or quote a text that has commas"
+        problems.append(Problem(override.key_or_group, message, f"the command line: {override.input_line}"))
+    return problems
 
 
 def _options(hydra: Hydra, override: Override) -> list[str]:
@@ -178,11 +200,11 @@ def _options(hydra: Hydra, override: Override) -> list[str]:
     return [name for name in names if not name.startswith("_")]
 
 
-def _as_addition(hydra: Hydra, override: Override) -> str:
+def _as_addition(override: Override, options: list[str]) -> str:
     """``key=value`` as ``++key=value``; group choices, deletions and Hydra's own keys stay as they are."""
     text = override.input_line or ""
     own = not override.is_delete() and not override.key_or_group.startswith("hydra")
-    if own and not _options(hydra, override):
+    if own and not options:
         return "++" + text.lstrip("+")
     return text
 

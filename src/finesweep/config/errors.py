@@ -34,6 +34,14 @@ class ChangedError(UserError):
     """A run cannot go on or be done again: its data or its base model are not what they were."""
 
 
+class LostError(UserError):
+    """Another sweeper has taken a job over; what this one finds out of it does not count any more."""
+
+
+class PrunedError(UserError):
+    """A search has stopped a run that is not worth going on with."""
+
+
 class TrainingError(UserError):
     """Training could not go on (a loss that is not a number, say). The run is recorded as failed; exit status 1."""
 

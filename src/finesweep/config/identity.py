@@ -14,6 +14,7 @@ NO_EFFECT = frozenset(
         "hydra",
         "logger",
         "name",
+        "replicates",
         "task.cache_dir",
         "trainer.checkpoint_minutes",
         "trainer.log_every_n_steps",
@@ -29,7 +30,7 @@ def plain(cfg: DictConfig) -> dict[str, Any]:
     Raises:
         OmegaConfBaseException: an interpolation points nowhere, or a value is still ``???``.
     """
-    own = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
+    own = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"]) if "hydra" in cfg else cfg
     return OmegaConf.to_container(own, resolve=True, throw_on_missing=True)  # type: ignore[return-value]
 
 

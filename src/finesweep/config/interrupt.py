@@ -2,7 +2,7 @@
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
@@ -34,6 +34,25 @@ def interruptible() -> Iterator[None]:
         raise Interrupted(number)
 
     before = {each: signal.signal(each, stop) for each in _SIGNALS}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+
+@contextmanager
+def impatient(act: Callable[[], None]) -> Iterator[None]:
+    """Inside, each further signal calls something: what is cleaned up here takes its time, and somebody is in haste."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def haste(number: int, frame: FrameType | None) -> None:
+        del number, frame
+        act()
+
+    before = {each: signal.signal(each, haste) for each in _SIGNALS}
     try:
         yield
     finally:

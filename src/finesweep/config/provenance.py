@@ -27,22 +27,10 @@ class Sources:
 
     @classmethod
     def of(
-        cls,
-        overrides: Sequence[Override],
-        choices: Sequence[Override],
-        defaults: Sequence[ResultDefault],
-        repo: IConfigRepository,
+        cls, overrides: Sequence[Override], choices: Sequence[Override], files: tuple[tuple[str, Path], ...]
     ) -> "Sources":
-        files = []
-        for default in defaults:
-            if default.config_path is None or default.config_path.startswith("hydra/"):
-                continue
-            loaded = repo.load_config(default.config_path)
-            if loaded is not None and loaded.path.startswith("file://"):
-                path = Path(loaded.path.removeprefix("file://")) / f"{default.config_path}.yaml"
-                files.append((default.package or "", path))
         typed = [tuple((o.key_or_group, o.input_line or "") for o in given) for given in (overrides, choices)]
-        return cls(typed[0], typed[1], tuple(files))
+        return cls(typed[0], typed[1], files)
 
     def place(self, key: str) -> str:
         """Where ``key`` (dotted) got its value, or the nearest node above it; empty if it was never written."""
@@ -56,6 +44,19 @@ class Sources:
                 if line:
                     return f"{path}:{line}"
         return next((f"the command line: {text}" for group, text in self.choices if group == key), "")
+
+
+def files_of(defaults: Sequence[ResultDefault], repo: IConfigRepository) -> tuple[tuple[str, Path], ...]:
+    """Pairs (package, path of the file) of a defaults list, see :class:`Sources`."""
+    files = []
+    for default in defaults:
+        if default.config_path is None or default.config_path.startswith("hydra/"):
+            continue
+        loaded = repo.load_config(default.config_path)
+        if loaded is not None and loaded.path.startswith("file://"):
+            path = Path(loaded.path.removeprefix("file://")) / f"{default.config_path}.yaml"
+            files.append((default.package or "", path))
+    return tuple(files)
 
 
 def _below(parts: list[str], package: str) -> tuple[str, ...] | None:

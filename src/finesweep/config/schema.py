@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from finesweep.config.fields import NonNegativeInt, component
+from finesweep.config.fields import NonNegativeInt, PositiveInt, component
 
 #: The groups of which exactly one component each is built.
 GROUPS = ("data", "task", "model", "finetune_strategy", "optimizer", "scheduler", "trainer", "logger")
@@ -27,6 +27,7 @@ class RunConfig:
 
     name: Annotated[str, Field(min_length=1, pattern=r"^[^/\\\x00]+$")]
     seed: NonNegativeInt
+    replicates: PositiveInt
     objective: Objective
     extension_packages: list[str]
     data: dict[str, Any]

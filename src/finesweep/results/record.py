@@ -19,7 +19,7 @@ from finesweep.config.secrets import is_redacted, redacted, redacted_text
 FILE = "record.json"
 #: 1: without ``config``, ``cwd``, ``sweep``, ``process`` and ``resumed``. 2: with them.
 FORMAT = 2
-Status = Literal["running", "ok", "failed", "interrupted"]
+Status = Literal["running", "ok", "failed", "interrupted", "pruned"]
 
 
 @dataclass
@@ -28,7 +28,7 @@ class RunRecord:
 
     Attributes:
         folder: where the run lies; not written, since folders move.
-        status: ``running``, ``ok``, ``failed`` (``error`` holds the traceback) or ``interrupted``.
+        status: ``running``, ``ok``, ``failed`` (``error`` holds the traceback), ``interrupted`` or ``pruned``.
         format: of the record; older ones can be read.
         git: of the working directory's repository, see :func:`finesweep.results.environment.git_state`; what is not
             committed lies in uncommitted.diff. ``finesweep`` is the same of the code's own, if it is another.

@@ -1,119 +1,236 @@
-"""A sweep: expand it, check every job before the first one starts, run them through Hydra, sum them up."""
+"""A sweep: its jobs side by side in isolated processes, done once each, whatever happens to single ones."""
 
-import math
-import sys
-import traceback
-from collections.abc import Sequence
-from datetime import datetime
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from hydra._internal.hydra import Hydra
-from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
+from finesweep.config.errors import UserError
+from finesweep.config.interrupt import impatient
+from finesweep.results.record import FILE, RunRecord, Status, now
+from finesweep.sweeps.board import Board
+from finesweep.sweeps.ledger import BEAT, Claim, Ledger
+from finesweep.sweeps.plan import Job, folder_of
+from finesweep.sweeps.pool import Pool, Worker
+from finesweep.sweeps.settings import Local
+from finesweep.sweeps.worker import LOG, Assignment
 
-from finesweep.config.check import check
-from finesweep.config.compose import CONFIG_NAME, Composition, compose, expand, lenient
-from finesweep.config.errors import ConfigError, Problem, UserError
-from finesweep.config.identity import config_hash
-from finesweep.config.provenance import Sources
-from finesweep.results.leaderboard import write_leaderboard
-from finesweep.results.record import RunRecord
+#: Lines of a job's log that its record keeps when it was killed.
+_TAIL = 30
+#: Seconds between two looks at what others work on.
+_LOOK = 0.5
+#: Seconds that a job has for a checkpoint when its time is up.
+_GRACE = 10.0
 
 
-def checked_jobs(hydra: Hydra, overrides: Sequence[str]) -> tuple[list[tuple[list[str], dict[str, Any]]], list[str]]:
-    """Every job of a sweep, composed and checked, as pairs (overrides, configuration); and the keys they all share.
+class Source:
+    """Where jobs come from: here a list of them; a search makes them one by one."""
 
-    Raises:
-        ConfigError: the problems of all jobs, each said once.
+    def __init__(self, jobs: list[Job]) -> None:
+        self.total: int | None = len(jobs)
+        #: With these states a job is done.
+        self.done: tuple[Status, ...] = ("ok",)
+        self._waiting = deque(jobs)
+
+    def next(self) -> Job | None:
+        """A job to be done now, if there is one."""
+        return self._waiting.popleft() if self._waiting else None
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether nothing will come any more, once all that has come is over."""
+        return not self._waiting
+
+    def validated(self, job: Job, number: int, value: float) -> bool:
+        """Whether a job is to go on after a validation."""
+        del job, number, value
+        return True
+
+    def ended(self, job: Job, record: RunRecord | None) -> None:
+        """A job is over, with what its record says; None where it was given up."""
+
+
+@dataclass
+class _Running:
+    job: Job
+    claim: Claim
+    folder: Path
+
+
+@dataclass
+class Outcome:
+    """How many jobs there were, by how they ended."""
+
+    counts: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def failures(self) -> int:
+        """Jobs that did not end well."""
+        return self.counts.get("failed", 0)
+
+
+class Sweep:
+    """One sweeper at work on a sweep's folder. Others may work on it at the same time.
+
+    Args:
+        command: how it was asked for, for the records.
+        changed: called after each job that has ended.
     """
-    grid = expand(hydra, overrides)
-    jobs: list[tuple[list[str], dict[str, Any]]] = []
-    problems: list[Problem] = []
-    for job in grid.jobs:
+
+    def __init__(
+        self, folder: Path, source: Source, settings: Local, pool: Pool, board: Board, command: str,
+        changed: Callable[[], object],
+    ) -> None:  # fmt: skip
+        self.folder = folder
+        self._source, self._settings, self._pool, self._board = source, settings, pool, board
+        self._command, self._changed = command, changed
+        self._ledger = Ledger(folder / "ledger")
+        self._running: dict[int, _Running] = {}
+        self._again: deque[Job] = deque()
+        self._elsewhere: list[Job] = []
+        self._tries: dict[str, int] = {}
+        self._stopping = False
+        self._beaten = self._looked = time.monotonic()
+        self._began = now()
+        self.outcome = Outcome()
+
+    def run(self) -> None:
+        """Work until all jobs are over, here or elsewhere. A signal ends it, with checkpoints, and is passed on."""
         try:
-            jobs.append((job, check(compose(hydra, job))))
-        except ConfigError as error:
-            problems += error.problems
-    if problems:
-        raise ConfigError(problems)
-    seen: dict[str, list[str]] = {}
-    for job, values in jobs:
-        twin = seen.setdefault(config_hash(values), job)
-        if twin is not job:
-            message = f"two jobs of the sweep are the same run: '{' '.join(twin)}' and '{' '.join(job)}'"
-            raise ConfigError([Problem("command line", message)])
-    return jobs, grid.fixed
+            while True:
+                if not self._stopping:
+                    self._fill()
+                idle = not (self._pool.workers or self._again or (self._elsewhere and not self._stopping))
+                if idle and (self._stopping or self._source.exhausted):
+                    return
+                self._listen()
+        except BaseException:
+            with impatient(self._pool.kill):
+                self._pool.stop("the sweep was stopped")
+                while self._pool.workers:
+                    self._listen()
+            raise
+
+    def _fill(self) -> None:
+        """A job into each free slot, as long as there are any."""
+        look = list(self._elsewhere) if time.monotonic() - self._looked > _LOOK else []
+        for slot in self._pool.free:
+            job = self._again.popleft() if self._again else self._source.next()
+            if job is None and look:  # perhaps it is done, or its owner has died
+                self._looked = time.monotonic()
+                job = look.pop(0)
+                self._elsewhere.remove(job)
+            if job is None:
+                return
+            self._begin(slot, job)
+
+    def _begin(self, slot: int, job: Job) -> None:
+        folder = folder_of(self.folder, job)
+        claim = self._ledger.claim(job.hash[:16])
+        if claim is None:
+            self._elsewhere.append(job)
+            return
+        if (record := _record(folder)) is not None and self._is_over(job, record):
+            claim.end(record.status)
+            self._count(job, record.status, record, "by another sweeper")
+            return
+        task = Assignment(
+            job.values, folder, self._command, job.overrides, self.folder.name, claim, self._pool.devices(slot),
+            self._settings.threads, self._pool.slots,
+        )  # fmt: skip
+        worker = self._pool.start(slot, task)
+        self._running[id(worker)] = _Running(job, claim, folder)
+        self._tries[job.hash] = self._tries.get(job.hash, 0) + 1
+        self._board.started(job.name, claim.attempt)
+
+    def _is_over(self, job: Job, record: RunRecord) -> bool:
+        """Whether it was done, or has failed, while we were at work ourselves."""
+        if record.config_hash != job.hash or job.hash in self._tries:
+            return False
+        return record.status in self._source.done or (
+            record.status == "failed" and (record.finished or "") > self._began
+        )
+
+    def _listen(self) -> None:
+        """Wait a moment for what the workers say, and see to what time asks for."""
+        for worker, (what, *rest) in self._pool.events(0.2):
+            running = self._running[id(worker)]
+            if what == "progress":
+                self._board.progress(running.job.name, *rest)
+            elif what == "validated":
+                number, epoch, value = rest
+                self._board.validated(running.job.name, epoch, value)
+                worker.answer(self._source.validated(running.job, number, value))
+            elif what == "gone":
+                self._gone(worker, self._running.pop(id(worker)))
+        self._board.refresh()
+        limit = self._settings.timeout_minutes
+        for worker in self._pool.workers:
+            if limit is not None and time.monotonic() - worker.started > 60 * limit:
+                worker.stop("failed", f"took longer than hydra.launcher.timeout_minutes={limit:g}", _GRACE)
+        self._pool.kill(overdue=True)
+        if time.monotonic() - self._beaten > BEAT:
+            self._beaten = time.monotonic()
+            for running in self._running.values():
+                running.claim.beat()
+
+    def _gone(self, worker: Worker, running: _Running) -> None:
+        how, what = worker.verdict()
+        job = running.job
+        if how == "lost":
+            self._board.ended(job.name, "taken over", what)
+            self._elsewhere.append(job)
+            return
+        if how == "live":  # what is left of a worker whose driver has died; it will not be for long
+            running.claim.end(how)
+            self._elsewhere.append(job)
+            return
+        record = self._settled(running, how, what)
+        running.claim.end(record.status)
+        if record.status == "failed" and self._tries[job.hash] <= self._settings.retries and not self._stopping:
+            self._board.say(f"{job.name} failed, {_first_line(what)}; once more")
+            self._again.append(job)
+            return
+        self._count(job, record.status, record, what)
+        if record.status == "failed" and self._settings.fail_fast and not self._stopping:
+            self._stopping = True
+            self._pool.stop("another job failed, and hydra.launcher.fail_fast is set")
+
+    def _settled(self, running: _Running, how: str, what: str) -> RunRecord:
+        """The record of a run that is over, with its end in it, which a process that was killed could not write."""
+        record = _record(running.folder)
+        if record is None:  # killed before it had one
+            job = running.job
+            record = RunRecord(
+                running.folder, job.values["name"], job.values["seed"], job.hash, self._command, job.overrides,
+                config=job.values, sweep=self.folder.name, cwd=str(Path.cwd()),
+            )  # fmt: skip
+        if record.status != how:
+            log = running.folder / LOG
+            tail = log.read_text(errors="replace").splitlines()[-_TAIL:] if log.is_file() else []
+            record.end(how, "\n".join([what, "", f"The end of {LOG}:", *tail]))  # type: ignore[arg-type]
+        return record
+
+    def _count(self, job: Job, status: str, record: RunRecord, what: str = "") -> None:
+        self.outcome.counts[status] = self.outcome.counts.get(status, 0) + 1
+        if status == "ok":
+            what = f"{record.objective['metric']} {record.objective['value']:.4f}"
+        elif status == "failed":
+            what = f"{_first_line(what)}\n  see {record.folder}/{FILE} and {LOG}"
+        self._board.ended(job.name, status, what)
+        self._source.ended(job, record)
+        self._changed()
 
 
-def run_sweep(hydra: Hydra, overrides: Sequence[str], command: str) -> int:
-    """Run all jobs of a sweep and write its leaderboard, also if some fail or the sweep is stopped.
-
-    Returns:
-        the number of jobs that did not end well.
-
-    Raises:
-        ConfigError: something is wrong with some job; none was started.
-    """
-    jobs, fixed = checked_jobs(hydra, overrides)
-    texts = [*lenient(hydra, overrides), f"hydra.job.config.override_dirname.exclude_keys={_listed(fixed)}"]
-    if not any(text.startswith("hydra.sweep.dir=") for text in texts):
-        texts.append(f"hydra.sweep.dir='{_fresh_folder([values['name'] for _, values in jobs])}'")
-    failures: list[str] = []
-    folders: list[Path] = []
-
-    def job(cfg: DictConfig) -> float:
-        folder = Path(HydraConfig.get().runtime.output_dir)
-        folders.append(folder)
-        overrides = [text.lstrip("+") for text in HydraConfig.get().overrides.task]
-        print(f"[{len(folders)}/{len(jobs)}] {folder.name}", file=sys.stderr)
-        try:
-            record = run_job(cfg, folder, overrides, command, sweep=folder.parent.name)
-            return float(record.objective["value"])
-        except Exception as error:
-            failures.append(folder.name)
-            what = str(error) if isinstance(error, UserError) else "".join(traceback.format_exception_only(error))
-            print(f"  failed: {what.strip()}\n  see {folder}/record.json", file=sys.stderr)
-            return math.nan  # the sweep goes on; a search takes it for a failed trial
-
+def _record(folder: Path) -> RunRecord | None:
+    if not (folder / FILE).is_file():
+        return None
     try:
-        hydra.multirun(CONFIG_NAME, job, texts)
-    finally:
-        if folders:
-            _summarise(folders)
-    return len(failures)
+        return RunRecord.read(folder)
+    except UserError:  # cut short by a power cut of old, say: it is written anew
+        return None
 
 
-def run_job(cfg: DictConfig, folder: Path, overrides: list[str], command: str, sweep: str | None = None) -> RunRecord:
-    """One job as Hydra hands it over."""
-    from finesweep.training.runner import run  # imports torch and Lightning: only once something is to be trained
-
-    values = check(Composition(cfg, Sources()))
-    return run(values, folder, command=command, overrides=overrides, sweep=sweep)
-
-
-def _fresh_folder(names: list[str]) -> Path:
-    """A folder that no other sweep has, below the name that all jobs share, or ``mixed``."""
-    name = names[0] if len(set(names)) == 1 else "mixed"
-    stem = Path("outputs") / name / f"sweep-{datetime.now():%Y-%m-%d_%H-%M-%S}"
-    folder, number = stem, 1
-    while True:
-        try:
-            folder.mkdir(parents=True)
-        except FileExistsError:
-            number += 1
-            folder = stem.with_name(f"{stem.name}-{number}")
-        else:
-            return folder
-
-
-def _listed(keys: list[str]) -> str:
-    return "[" + ",".join(f"'{key}'" for key in keys) + "]"
-
-
-def _summarise(folders: list[Path]) -> None:
-    records = [RunRecord.read(folder) for folder in folders if (folder / "record.json").is_file()]
-    if records:
-        sweep = folders[0].parent
-        print(write_leaderboard(records, sweep))
-        print(f"\nResults: {sweep}/leaderboard.csv, and a folder for each run beside it")
+def _first_line(text: str) -> str:
+    return text.partition("\n")[0]

@@ -12,6 +12,7 @@ from finesweep.config.schema import Objective
 from finesweep.training.checkpoint import Checkpoints, weights
 from finesweep.training.module import FineTuner
 from finesweep.training.settings import EarlyStopping
+from finesweep.training.supervision import Supervisor
 
 
 class Selection(pl.Callback):
@@ -19,10 +20,15 @@ class Selection(pl.Callback):
 
     Args:
         checkpoints: where the best trainable weights are written.
+        supervisor: is told of each validation, and may stop the run.
     """
 
-    def __init__(self, objective: Objective, stopping: EarlyStopping, checkpoints: Checkpoints) -> None:
+    def __init__(
+        self, objective: Objective, stopping: EarlyStopping, checkpoints: Checkpoints, supervisor: Supervisor
+    ) -> None:
         self.objective, self.stopping, self.checkpoints = objective, stopping, checkpoints
+        self._supervisor = supervisor
+        self.validations = 0
         self.value: float | None = None
         self._to_beat: float | None = None
         self.epoch = self.step = self._epoch = 0
@@ -42,6 +48,9 @@ class Selection(pl.Callback):
         assert pl_module.outcome is not None
         value = pl_module.outcome.metrics[self.objective.metric]
         self.last_step = trainer.global_step
+        self.validations += 1
+        if trainer.is_global_zero:
+            self._supervisor.check()
         if self._better(value, self.value, 0.0):
             self.value, self.epoch, self.step = value, self._epoch, trainer.global_step
             if trainer.is_global_zero:
@@ -53,6 +62,8 @@ class Selection(pl.Callback):
             self.waited += 1
         if self.stopped:
             trainer.should_stop = True
+        if trainer.is_global_zero:
+            self._supervisor.validated(self.validations, self._epoch, value)
 
     @property
     def stopped(self) -> bool:
@@ -66,7 +77,7 @@ class Selection(pl.Callback):
         for name in self._STATE:
             setattr(self, name, state_dict[name])
 
-    _STATE = ("value", "_to_beat", "epoch", "step", "_epoch", "waited", "last_step")
+    _STATE = ("value", "_to_beat", "epoch", "step", "_epoch", "waited", "last_step", "validations")
 
     def _better(self, value: float, than: float | None, margin: float) -> bool:
         if math.isnan(value):

@@ -19,6 +19,7 @@ from finesweep.training.checkpoint import Checkpoints, load_weights, weights
 from finesweep.training.curves import CurveLogger
 from finesweep.training.module import FineTuner
 from finesweep.training.optimizers import load_optimizer_state, optimizer_state
+from finesweep.training.supervision import Supervisor
 
 _MODEL, _OPTIMIZER, _GRADIENT = "model.", "optimizer.", "gradient."
 State = dict[str, Any]
@@ -43,9 +44,11 @@ class Checkpointer(pl.Callback):
         monitor: Monitor,
         curves: CurveLogger,
         stop: StopRequest,
+        supervisor: Supervisor,
     ) -> None:
         self._checkpoints, self._identity, self._minutes = checkpoints, identity, minutes
         self._selection, self._monitor, self._curves, self._stop = selection, monitor, curves, stop
+        self._supervisor = supervisor
         self.before: dict[str, float] = {}  # metrics of the untrained model, which are part of the record
         self.validation_due = False  # before the training goes on
         self.trained = False  # to its end: only the best weights are to be scored still
@@ -115,6 +118,7 @@ class Checkpointer(pl.Callback):
         self._written = time.monotonic()
         if not trainer.is_global_zero:
             return
+        self._supervisor.check()
         kept = {}
         if not self.trained or self._selection.value is None:  # else the best weights are what counts
             kept = {_MODEL + name: tensor for name, tensor in weights(pl_module.model, pl_module.trainable()).items()}

@@ -13,12 +13,12 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
-from finesweep.config.errors import ChangedError
+from finesweep.config.errors import ChangedError, LostError, PrunedError
 from finesweep.config.identity import effective
 from finesweep.config.interrupt import Interrupted, StopRequest
 from finesweep.results.environment import PeakMemory, environment
 from finesweep.results.lock import locked
-from finesweep.results.record import FILE, RunRecord, prediction_lines, write_atomically
+from finesweep.results.record import FILE, RunRecord, Status, prediction_lines, write_atomically
 from finesweep.results.report import model_card, write_report
 from finesweep.training.assemble import Assembled, Components, assemble, data_record
 from finesweep.training.begin import begin, latest_state
@@ -29,6 +29,7 @@ from finesweep.training.devices import on_each_device
 from finesweep.training.module import Outcome
 from finesweep.training.progress import ProgressBar
 from finesweep.training.resume import Checkpointer
+from finesweep.training.supervision import Progress, Supervisor, Unsupervised
 
 #: Hints of Lightning's that do not fit here: batches are small and ready, loaders reloaded on purpose.
 _HINTS = (
@@ -40,9 +41,6 @@ _HINTS = (
     "You're resuming from a checkpoint that ended before the epoch ended",  # the data module knows where to go on
 )
 
-#: What torch takes where nobody says otherwise; a run that does must not decide for the next one in this process.
-_THREADS = torch.get_num_threads()
-
 
 def run(
     values: dict[str, Any],
@@ -52,6 +50,7 @@ def run(
     overrides: Sequence[str] = (),
     sweep: str | None = None,
     like: RunRecord | None = None,
+    supervisor: Supervisor | None = None,
 ) -> RunRecord:
     """Train, score and write everything down. A run in the folder that did not end well goes on where it stopped.
 
@@ -61,6 +60,7 @@ def run(
         command, overrides: how it was asked for, for the record.
         sweep: the name of the sweep it belongs to.
         like: the run that this one does again, with as many threads.
+        supervisor: is told how the run goes, and may stop it.
 
     Returns:
         the finished record, status ``ok``.
@@ -70,43 +70,59 @@ def run(
         LiveError: another process works on it.
         ChangedError: it cannot go on, since data or model are others than when it stopped.
         TrainingError: the loss is not a number.
+        PrunedError, LostError: the supervisor has stopped it.
     """
+    supervisor, threads = supervisor or Unsupervised(), torch.get_num_threads()
     with locked(folder):
         before = (folder / FILE).read_text(encoding="utf-8") if (folder / FILE).is_file() else ""
         record = begin(folder, values, command, overrides, sweep=sweep, like=like)
         parts = Components.of(values)
         try:
             if parts.trainer.devices == 1:
-                _train(0, record, values, sweep)
+                _train(0, record, values, sweep, supervisor, threads)
             else:
-                on_each_device(parts.trainer.devices, _train, record, values, sweep)
+                on_each_device(parts.trainer.devices, _train, record, values, sweep, supervisor, threads)
             record = RunRecord.read(folder)  # as whoever trained has left it
         except ChangedError:
             write_atomically(folder / FILE, before)  # it can still go on with what it was begun with
             raise
+        except LostError:  # what is in the folder is another's
+            raise
         except BaseException as error:
-            stopped = isinstance(error, Interrupted | KeyboardInterrupt | SystemExit)
             with contextlib.suppress(OSError):  # on a full disk it stays `running`, and is found dead
-                RunRecord.read(folder).end("interrupted" if stopped else "failed", traceback.format_exc())
-            parts.logger.finish(failed=True)
+                RunRecord.read(folder).end(_ended(error), traceback.format_exc())
+            parts.logger.finish(failed=not isinstance(error, PrunedError))
             raise
         finally:
-            # A sweep goes on in this process: what the run held must not add up.
+            # This process may do another run: what this one held must not add up, nor what it set decide for that.
+            torch.set_num_threads(threads)
             gc.collect()
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
+        supervisor.check()
         record.end("ok")
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)  # not before: it could still be killed
         parts.logger.finish(failed=False)
         return record
 
 
-def _train(rank: int, record: RunRecord, values: dict[str, Any], sweep: str | None) -> None:
-    """Train and score on one device; the first of them writes everything down."""
+def _ended(error: BaseException) -> Status:
+    if isinstance(error, PrunedError):
+        return "pruned"
+    return "interrupted" if isinstance(error, Interrupted | KeyboardInterrupt | SystemExit) else "failed"
+
+
+def _train(
+    rank: int, record: RunRecord, values: dict[str, Any], sweep: str | None, supervisor: Supervisor, threads: int
+) -> None:
+    """Train and score on one device; the first of them writes everything down.
+
+    Args:
+        threads: where neither the configuration nor an earlier part of the run says how many.
+    """
     parts = Components.of(values)
     # Other threads, other last digits: a run that goes on or is done again has as many as it began with.
-    threads = parts.trainer.threads or (record.environment or record.reproduces).get("threads")
-    torch.set_num_threads(threads or _THREADS)
+    torch.set_num_threads(parts.trainer.threads or (record.environment or record.reproduces).get("threads") or threads)
     memory = PeakMemory()
     here = environment()
     record.environment = record.environment or here
@@ -117,20 +133,21 @@ def _train(rank: int, record: RunRecord, values: dict[str, Any], sweep: str | No
     record.parameters = work.parameters
 
     checkpoints = Checkpoints(record.folder / "checkpoints")
-    selection = Selection(parts.objective, parts.trainer.early_stopping, checkpoints)
+    selection = Selection(parts.objective, parts.trainer.early_stopping, checkpoints, supervisor)
     monitor = Monitor(parts.trainer.log_every_n_steps)
     curves = CurveLogger(record.folder / "metrics.csv")
     # Of several devices the first is told to stop by who started it, which may have been told more than once.
     stop = StopRequest(impatient=parts.trainer.devices == 1)
     identity = {"config": effective(values), "data": record.data, "model": record.model["fingerprint"]}
-    keeper = Checkpointer(checkpoints, identity, parts.trainer.checkpoint_minutes, selection, monitor, curves, stop)
+    minutes = parts.trainer.checkpoint_minutes
+    keeper = Checkpointer(checkpoints, identity, minutes, selection, monitor, curves, stop, supervisor)
     latest, notes = latest_state(checkpoints, identity, record, here) if record.resumed else (None, [])
     if rank == 0:
         record.write()
         for note in [*record.notes, *notes]:
             logging.getLogger("finesweep").warning(note)
 
-    callbacks: list[pl.Callback] = [selection, monitor]
+    callbacks: list[pl.Callback] = [selection, monitor, Progress(supervisor)]
     if parts.trainer.progress:
         title = " ".join(record.overrides) if sweep else record.name
         callbacks.append(ProgressBar(title, parts.objective.metric, monitor))
@@ -142,6 +159,7 @@ def _train(rank: int, record: RunRecord, values: dict[str, Any], sweep: str | No
     if rank != 0:
         return
 
+    supervisor.check()
     record.metrics = {"before": keeper.before, **{split: outcome.metrics for split, outcome in outcomes.items()}}
     record.objective = {
         "metric": parts.objective.metric,

@@ -1,0 +1,25 @@
+"""What a fork server imports once for all jobs of a sweep. Nothing of it touches a GPU, which could not be forked."""
+
+import contextlib
+import importlib
+import io
+import logging
+
+_MODULES = [
+    "finesweep.training.runner",
+    "finesweep.sweeps.worker",
+    "transformers.models.auto.modeling_auto",
+    "transformers.models.bert.modeling_bert",
+    "peft",
+    "sklearn.metrics",
+    "seqeval.metrics",
+    "matplotlib.figure",
+    "matplotlib.backends.backend_agg",
+]
+
+# What packages have to say of one another is no news to whoever started a sweep.
+logging.disable(logging.WARNING)
+with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
+    for _module in _MODULES:
+        importlib.import_module(_module)
+logging.disable(logging.NOTSET)

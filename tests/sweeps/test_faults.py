@@ -1,0 +1,160 @@
+"""Jobs that exit, raise, are killed and hang; drivers that are killed; two sweepers on one folder."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from finesweep.results.record import RunRecord
+
+TESTS = Path(__file__).parent
+FAULTS = {
+    "exits": "ended with status 3",
+    "raises": "on purpose",
+    "is killed": "killed by SIGKILL",
+    "hangs": "longer than",
+}
+SHORT = [
+    "data.sentences={train: 32, validation: 24, test: 24}", "data.batch_size=16", "trainer.max_epochs=1",
+    "trainer.precision=32-true", "trainer.threads=1", "trainer.save_model=false",
+]  # fmt: skip
+Finesweep = Callable[..., subprocess.Popen[str]]
+
+
+@pytest.fixture
+def finesweep(tmp_path: Path) -> Finesweep:
+    """Start the command line in a process of its own, a sweep into ``sweep``."""
+
+    def start(*overrides: str) -> subprocess.Popen[str]:
+        code = "import sys; from finesweep.cli import main; sys.exit(main())"
+        command = ["train", "-m", *SHORT, "hydra.launcher.slots=2", f"hydra.sweep.dir={tmp_path}/sweep", *overrides]
+        path = os.pathsep.join([str(TESTS), *os.environ.get("PYTHONPATH", "").split(os.pathsep)])
+        return subprocess.Popen(
+            [sys.executable, "-c", code, *command], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
+            env={**os.environ, "PYTHONPATH": path}, start_new_session=True,
+        )  # fmt: skip
+
+    return start
+
+
+def records(folder: Path) -> dict[str, RunRecord]:
+    return {file.parent.name: RunRecord.read(file.parent) for file in folder.glob("sweep/*/record.json")}
+
+
+def processes(text: str) -> list[int]:
+    """Processes that have a text in their environment."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            try:
+                if text.encode() in (entry / "environ").read_bytes():
+                    found.append(int(entry.name))
+            except OSError:
+                continue
+    return found
+
+
+@pytest.mark.parametrize("count", [8, pytest.param(40, marks=pytest.mark.slow)])
+def test_single_jobs_do_not_stop_the_others(finesweep: Finesweep, tmp_path: Path, count: int) -> None:
+    switch = tmp_path / "switch"
+    switch.touch()
+    faults = [*FAULTS, *["none"] * (count - len(FAULTS))]
+    command = [
+        "extension_packages=[faulty]", "+optimizer.fault=" + ",".join(f"'{fault}'" for fault in faults),
+        "+optimizer.number=" + ",".join(map(str, range(count))), f"+optimizer.switch={switch}",
+        "optimizer._target_=faulty.Faulty", "hydra.sweeper.zip=[[optimizer.fault,optimizer.number]]",
+        "hydra.launcher.timeout_minutes=0.5",
+    ]  # fmt: skip
+    _, said = (process := finesweep(*command)).communicate()
+    assert process.returncode == 1, said
+    found = records(tmp_path)
+    assert len(found) == count
+    assert sum(record.status == "ok" for record in found.values()) == count - len(FAULTS)
+    failed = {record.config["optimizer"]["fault"]: record for record in found.values() if record.status == "failed"}
+    assert failed.keys() == FAULTS.keys()
+    for fault, message in FAULTS.items():
+        assert message in (failed[fault].error or ""), fault
+        assert message in said
+    assert "Traceback" in (failed["raises"].error or "")
+    assert "RuntimeError: on purpose" in (failed["raises"].folder / "log.txt").read_text()
+
+    switch.unlink()
+    _, said = (process := finesweep(*command)).communicate()
+    assert process.returncode == 0, said
+    assert f"{count - len(FAULTS)} of {count} jobs are done already" in said
+    assert said.count("started") == len(FAULTS)
+    again = records(tmp_path)
+    assert all(record.status == "ok" for record in again.values())
+    assert {name for name in again if again[name].resumed} == {record.folder.name for record in failed.values()}
+
+
+def test_a_failed_job_is_tried_again(finesweep: Finesweep, tmp_path: Path) -> None:
+    command = [
+        "extension_packages=[faulty]", "+optimizer.fault=raises", "+optimizer.number=1,2",
+        f"+optimizer.switch={TESTS}", "optimizer._target_=faulty.Faulty",
+    ]  # fmt: skip
+    _, said = (process := finesweep(*command, "hydra.launcher.retries=1")).communicate()
+    assert process.returncode == 1
+    assert said.count("on purpose; once more") == 2
+    assert all(len(record.resumed) == 1 for record in records(tmp_path).values())
+    _, said = (process := finesweep(*command, "hydra.launcher.fail_fast=true", "hydra.launcher.slots=1")).communicate()
+    assert process.returncode == 1
+    assert said.count("started") == 1
+
+
+@pytest.mark.parametrize("jobs", [6, pytest.param(16, marks=pytest.mark.slow)])
+def test_a_driver_that_is_killed_twice_changes_nothing(finesweep: Finesweep, tmp_path: Path, jobs: int) -> None:
+    seeds = f"seed=range({jobs})"
+    undisturbed = tmp_path / "undisturbed"
+    assert finesweep(seeds, f"hydra.sweep.dir={undisturbed}/sweep").wait() == 0
+    rng = random.Random(jobs)
+    for least in (1, jobs // 2):
+        process = finesweep(seeds, "trainer.checkpoint_minutes=0")
+        while sum(record.status == "ok" for record in records(tmp_path).values()) < least:
+            assert process.poll() is None
+            time.sleep(0.02)
+        time.sleep(rng.uniform(0, 1))
+        process.kill()
+        process.wait()
+        time.sleep(2)
+        assert processes(str(tmp_path)) == [], "workers outlive their driver"
+    assert finesweep(seeds).wait() == 0
+    found, whole = records(tmp_path), records(undisturbed)
+    assert found.keys() == whole.keys()
+    assert {name: record.metrics for name, record in found.items()} == {
+        name: record.metrics for name, record in whole.items()
+    }
+
+
+def test_ctrl_c_leaves_a_sweep_that_goes_on(finesweep: Finesweep, tmp_path: Path) -> None:
+    process = finesweep("seed=range(4)", "trainer.max_epochs=3")
+    while not any(record.status == "ok" for record in records(tmp_path).values()):
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    begun = time.monotonic()
+    _, said = process.communicate()
+    assert time.monotonic() - begun < 10
+    assert process.returncode == 130
+    assert "Traceback" not in said
+    assert {record.status for record in records(tmp_path).values()} <= {"ok", "interrupted"}
+    assert (tmp_path / "sweep" / "leaderboard.csv").is_file()
+    assert finesweep("seed=range(4)", "trainer.max_epochs=3").wait() == 0
+    assert [record.status for record in records(tmp_path).values()] == ["ok"] * 4
+
+
+def test_two_sweepers_share_the_work(finesweep: Finesweep, tmp_path: Path) -> None:
+    both = [finesweep("seed=range(8)", "hydra.launcher.slots=1") for _ in range(2)]
+    said = [process.communicate()[1] for process in both]
+    assert [process.returncode for process in both] == [0, 0]
+    begun = [text.count("started") for text in said]
+    assert sum(begun) == 8
+    assert min(begun) >= 1
+    found = records(tmp_path)
+    assert len(found) == 8
+    assert all(record.status == "ok" and not record.resumed for record in found.values())
