@@ -33,12 +33,8 @@ def interruptible() -> Iterator[None]:
             signal.signal(each, signal.SIG_IGN)
         raise Interrupted(number)
 
-    before = {each: signal.signal(each, stop) for each in _SIGNALS}
-    try:
+    with _handled_by(stop):
         yield
-    finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
 
 
 @contextmanager
@@ -52,12 +48,18 @@ def impatient(act: Callable[[], None]) -> Iterator[None]:
         del number, frame
         act()
 
-    before = {each: signal.signal(each, haste) for each in _SIGNALS}
+    with _handled_by(haste):
+        yield
+
+
+@contextmanager
+def _handled_by(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    before = {each: signal.signal(each, handler) for each in _SIGNALS}
     try:
         yield
     finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
+        for each, old in before.items():
+            signal.signal(each, old)
 
 
 class StopRequest:

@@ -156,13 +156,18 @@ def working_folder(record: RunRecord) -> Iterator[None]:
         yield
 
 
+def records_in(folder: Path) -> list[RunRecord]:
+    """The records of the runs right below a folder; one that cannot be read is no reason to stop."""
+    records = []
+    for file in sorted(folder.glob(f"*/{FILE}")):
+        with contextlib.suppress(UserError):
+            records.append(RunRecord.read(file.parent))
+    return records
+
+
 def unfinished(root: Path, config_hash: str) -> list[Path]:
     """The runs right below a folder that have this hash and did not end well, the newest first."""
-    records = []
-    for file in root.glob(f"*/{FILE}"):
-        with contextlib.suppress(UserError):  # what cannot be read is not this run, and no reason to stop it
-            records.append(RunRecord.read(file.parent))
-    found = [record for record in records if record.config_hash == config_hash and record.status != "ok"]
+    found = [record for record in records_in(root) if record.config_hash == config_hash and record.status != "ok"]
     return [record.folder for record in sorted(found, key=lambda record: record.started, reverse=True)]
 
 

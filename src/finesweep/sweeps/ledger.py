@@ -132,10 +132,6 @@ class Ledger:
             temporary.unlink()
         return mine
 
-    def attempts(self, job: str) -> int:
-        """How often the job was begun."""
-        return newest(self.folder, job)
-
     def _is_over(self, claim: Claim) -> bool:
         if claim.path.with_name(f"{claim.path.name}.end").exists():
             return True

@@ -10,7 +10,7 @@ from finesweep.config.check import checked_component
 from finesweep.config.errors import UserError
 from finesweep.config.grid import Space, combinations, space
 from finesweep.results.leaderboard import write_leaderboard
-from finesweep.results.record import FILE, RunRecord
+from finesweep.results.record import RunRecord, records_in
 from finesweep.sweeps.board import Board
 from finesweep.sweeps.plan import Job, Planner, folder_of, planned, sweep_folder, with_replicates
 from finesweep.sweeps.pool import Pool
@@ -55,7 +55,7 @@ def run_sweep(hydra: Hydra, overrides: Sequence[str], command: str) -> int:
         if text := _write(folder):
             print(text)
             print(f"\nResults: {folder}/leaderboard.csv, and a folder for each run beside it")
-    return sweep.outcome.failures
+    return sweep.failures
 
 
 def _done(sweep: Path, job: Job) -> bool:
@@ -76,9 +76,5 @@ def _gpus(jobs: Sequence[Job]) -> int:
 
 def _write(folder: Path) -> str:
     """Write the leaderboard of what there is; as text for a terminal."""
-    records = []
-    for file in sorted(folder.glob(f"*/{FILE}")):
-        with contextlib.suppress(UserError):
-            records.append(RunRecord.read(file.parent))
-    over = [record for record in records if record.status != "running"]
+    over = [record for record in records_in(folder) if record.status != "running"]
     return write_leaderboard(over, folder) if over else ""

@@ -3,7 +3,7 @@
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from finesweep.config.errors import UserError
@@ -47,8 +47,8 @@ class Source:
         del job, number, value
         return True
 
-    def ended(self, job: Job, record: RunRecord | None) -> None:
-        """A job is over, with what its record says; None where it was given up."""
+    def ended(self, job: Job, record: RunRecord) -> None:
+        """A job is over, with what its record says."""
 
 
 @dataclass
@@ -56,18 +56,6 @@ class _Running:
     job: Job
     claim: Claim
     folder: Path
-
-
-@dataclass
-class Outcome:
-    """How many jobs there were, by how they ended."""
-
-    counts: dict[str, int] = field(default_factory=dict)
-
-    @property
-    def failures(self) -> int:
-        """Jobs that did not end well."""
-        return self.counts.get("failed", 0)
 
 
 class Sweep:
@@ -93,7 +81,7 @@ class Sweep:
         self._stopping = False
         self._beaten = self._looked = time.monotonic()
         self._began = now()
-        self.outcome = Outcome()
+        self.failures = 0
 
     def run(self) -> None:
         """Work until all jobs are over, here or elsewhere. A signal ends it, with checkpoints, and is passed on."""
@@ -213,10 +201,10 @@ class Sweep:
         return record
 
     def _count(self, job: Job, status: str, record: RunRecord, what: str = "") -> None:
-        self.outcome.counts[status] = self.outcome.counts.get(status, 0) + 1
         if status == "ok":
             what = f"{record.objective['metric']} {record.objective['value']:.4f}"
         elif status == "failed":
+            self.failures += 1
             what = f"{_first_line(what)}\n  see {record.folder}/{FILE} and {LOG}"
         self._board.ended(job.name, status, what)
         self._source.ended(job, record)

@@ -53,8 +53,8 @@ def begin(
         source = source_state()
         if source is not None and source["commit"] != record.git["commit"]:
             record.git["finesweep"] = source
-        if diff := uncommitted(Path.cwd()):
-            write_atomically(folder / "uncommitted.diff", diff)
+        if record.git.get("diff"):
+            write_atomically(folder / "uncommitted.diff", uncommitted(Path.cwd()))
     record.process = this_process()
     write_atomically(folder / "config.yaml", yaml.safe_dump(redacted(values), sort_keys=False, allow_unicode=True))
     record.write()

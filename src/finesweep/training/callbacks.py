@@ -49,8 +49,7 @@ class Selection(pl.Callback):
         value = pl_module.outcome.metrics[self.objective.metric]
         self.last_step = trainer.global_step
         self.validations += 1
-        if trainer.is_global_zero:
-            self._supervisor.check()
+        self._supervisor.check()
         if self._better(value, self.value, 0.0):
             self.value, self.epoch, self.step = value, self._epoch, trainer.global_step
             if trainer.is_global_zero:
@@ -62,8 +61,7 @@ class Selection(pl.Callback):
             self.waited += 1
         if self.stopped:
             trainer.should_stop = True
-        if trainer.is_global_zero:
-            self._supervisor.validated(self.validations, self._epoch, value)
+        self._supervisor.validated(self.validations, self._epoch, value)
 
     @property
     def stopped(self) -> bool:

@@ -121,6 +121,8 @@ def _train(
         threads: where neither the configuration nor an earlier part of the run says how many.
     """
     parts = Components.of(values)
+    if rank != 0:
+        supervisor = Unsupervised()  # which is told by the first
     # Other threads, other last digits: a run that goes on or is done again has as many as it began with.
     torch.set_num_threads(parts.trainer.threads or (record.environment or record.reproduces).get("threads") or threads)
     memory = PeakMemory()
