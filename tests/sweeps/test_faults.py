@@ -148,6 +148,14 @@ def test_ctrl_c_leaves_a_sweep_that_goes_on(finesweep: Finesweep, tmp_path: Path
     assert [record.status for record in records(tmp_path).values()] == ["ok"] * 4
 
 
+def test_a_signal_after_the_end_undoes_nothing(finesweep: Finesweep, tmp_path: Path) -> None:
+    command = ["extension_packages=[faulty]", "logger._target_=faulty.Late", "seed=1,2"]
+    _, said = (process := finesweep(*command)).communicate()
+    assert process.returncode == 0, said
+    assert [record.status for record in records(tmp_path).values()] == ["ok", "ok"]
+    assert all(record.error is None for record in records(tmp_path).values())
+
+
 def test_two_sweepers_share_the_work(finesweep: Finesweep, tmp_path: Path) -> None:
     both = [finesweep("seed=range(8)", "hydra.launcher.slots=1") for _ in range(2)]
     said = [process.communicate()[1] for process in both]

@@ -194,7 +194,7 @@ class Sweep:
                 running.folder, job.values["name"], job.values["seed"], job.hash, self._command, job.overrides,
                 config=job.values, sweep=self.folder.name, cwd=str(Path.cwd()),
             )  # fmt: skip
-        if record.status != how:
+        if record.status not in ("ok", "pruned", how):  # what is done stays done, whatever befell the process then
             log = running.folder / LOG
             tail = log.read_text(errors="replace").splitlines()[-_TAIL:] if log.is_file() else []
             record.end(how, "\n".join([what, "", f"The end of {LOG}:", *tail]))  # type: ignore[arg-type]

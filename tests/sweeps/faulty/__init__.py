@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from finesweep.config.fields import component
+from finesweep.training.loggers import CSV
 from finesweep.training.optimizers import AdamW
 
 
@@ -32,3 +33,12 @@ class Faulty(AdamW):
                 except BaseException:  # not even for SIGTERM
                     continue
         return super().build(groups)
+
+
+@component
+class Late(CSV):
+    """A logger that is told to stop when everything is done and written down."""
+
+    def finish(self, failed: bool) -> None:
+        if not failed:
+            os.kill(os.getpid(), signal.SIGTERM)
