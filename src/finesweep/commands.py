@@ -27,7 +27,7 @@ from finesweep.config.identity import config_hash
 from finesweep.config.provenance import Sources
 from finesweep.results.lock import LiveError
 from finesweep.results.record import RunRecord, find_run, repeatable_config, unfinished, working_folder
-from finesweep.sweeps.start import grid_of, run_sweep
+from finesweep.sweeps.start import run_sweep, sketch
 
 
 def train(args: Namespace, command: str) -> int:
@@ -216,8 +216,7 @@ def check_jobs(args: Namespace) -> int:
     _log_to_stderr()
     with hydra_session(args.config_dir) as hydra:
         if args.multirun:
-            _, planned = grid_of(hydra, args.overrides)
-            jobs = [(job.overrides, job.values) for job in planned]
+            jobs = [(job.overrides, job.values) for job in sketch(hydra, args.overrides).jobs]
         else:
             jobs = [(list(args.overrides), check(compose(hydra, args.overrides)))]
 

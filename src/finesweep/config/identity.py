@@ -40,6 +40,16 @@ def config_hash(cfg: DictConfig | dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(kept, sort_keys=True, default=str).encode()).hexdigest()
 
 
+def configuration(values: dict[str, Any]) -> str:
+    """What runs share that differ in nothing but seed and fold: the hash without them."""
+    return config_hash({**values, "seed": None, "data": {**values["data"], "fold": None}})
+
+
+def replicate(values: dict[str, Any]) -> tuple[Any, Any]:
+    """What sets such runs apart: the seed and the fold."""
+    return values["seed"], values["data"].get("fold")
+
+
 def effective(values: dict[str, Any]) -> dict[str, Any]:
     """What of a configuration can change a result. Secrets are no part of it, so that a record has the same hash."""
     return _without(redacted(values), "")

@@ -5,7 +5,9 @@ the packages in ``extension_packages`` can be named: a configuration file from a
 """
 
 import importlib
-from collections.abc import Mapping
+import inspect
+from collections.abc import Callable, Mapping
+from types import ModuleType
 from typing import Any
 
 from finesweep.config.errors import did_you_mean
@@ -27,16 +29,7 @@ def target(node: Mapping[str, Any], extension_packages: list[str]) -> type:
     if not isinstance(path, str) or "." not in path:
         raise TargetError(f"needs a _target_ of the form package.module.Class, not {path!r}")
     module_name, _, class_name = path.rpartition(".")
-    package = module_name.partition(".")[0]
-    if package not in (OWN_PACKAGE, *extension_packages):
-        raise TargetError(
-            f"'{path}' may not be built: '{package}' is not an allowed package. If you trust it, add it with "
-            f"extension_packages=[{package}]"
-        )
-    try:
-        module = importlib.import_module(module_name)
-    except ImportError as error:
-        raise TargetError(f"'{path}' cannot be imported: {error}") from error
+    module, package = _module(module_name, path, extension_packages)
     found = getattr(module, class_name, None)
     # A re-exported name would let an allowed module hand out a class of any other package.
     if not isinstance(found, type) or found.__module__.partition(".")[0] != package:
@@ -49,3 +42,33 @@ def build(node: Mapping[str, Any], extension_packages: list[str]) -> Any:
     """The object that a resolved group of the configuration describes. The check has validated it before."""
     values = {str(key): value for key, value in node.items() if key != "_target_"}
     return target(node, extension_packages)(**values)
+
+
+def function(path: str, extension_packages: list[str]) -> Callable[..., Any]:
+    """The function that ``package.module:function`` names, under the same rule.
+
+    Raises:
+        TargetError: with the reason and the remedy.
+    """
+    module_name, _, name = path.partition(":")
+    if not module_name or not name:
+        raise TargetError(f"needs the form package.module:function, not '{path}'")
+    module, package = _module(module_name, path, extension_packages)
+    found = getattr(module, name, None)
+    if not inspect.isfunction(found) or found.__module__.partition(".")[0] != package:
+        functions = [each for each, value in vars(module).items() if inspect.isfunction(value)]
+        raise TargetError(f"'{module_name}' has no function '{name}'.{did_you_mean(name, functions)}")
+    return found
+
+
+def _module(name: str, path: str, extension_packages: list[str]) -> tuple[ModuleType, str]:
+    package = name.partition(".")[0]
+    if package not in (OWN_PACKAGE, *extension_packages):
+        raise TargetError(
+            f"'{path}' may not be built: '{package}' is not an allowed package. If you trust it, add it with "
+            f"extension_packages=[{package}]"
+        )
+    try:
+        return importlib.import_module(name), package
+    except ImportError as error:
+        raise TargetError(f"'{path}' cannot be imported: {error}") from error

@@ -39,12 +39,12 @@ class Board:
     """The state of a sweep.
 
     Args:
-        total: how many jobs there are; None where a search decides.
+        total: how many jobs there are to do; a search lowers it when it leaves some out.
         metric: the objective's.
     """
 
-    def __init__(self, total: int | None, metric: str) -> None:
-        self._total, self._metric = total, metric
+    def __init__(self, total: int, metric: str) -> None:
+        self.total, self._metric = total, metric
         self._console = Console(stderr=True)
         self._rows: dict[str, _Row] = {}
         self._counts = {"ok": 0, "failed": 0, "pruned": 0, "interrupted": 0}
@@ -100,7 +100,7 @@ class Board:
 
     def _place(self) -> str:
         done = sum(self._counts.values())
-        return f"[{done}/{self._total}]" if self._total is not None else f"[{done}]"
+        return f"[{done}/{self.total}]"
 
     def _table(self) -> Group:
         table = Table("job", "epoch", "step", self._metric, "left", box=None, pad_edge=False)
@@ -112,10 +112,10 @@ class Board:
             table.add_row(*(str(cell) for cell in cells))
         counts = ", ".join(f"{number} {status}" for status, number in self._counts.items() if number)
         done = sum(self._counts.values())
-        head = f"{done}{f' of {self._total}' if self._total is not None else ''} jobs done"
+        head = f"{done} of {self.total} jobs done"
         left = ""
-        if done and self._total:
-            left = f", about {_clock((time.monotonic() - self._began) / done * (self._total - done))} left"
+        if done and self.total:
+            left = f", about {_clock((time.monotonic() - self._began) / done * (self.total - done))} left"
         return Group(Text(f"{head}{f' ({counts})' if counts else ''}{left}"), table)
 
 

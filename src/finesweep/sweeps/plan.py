@@ -14,7 +14,7 @@ from finesweep.config.check import check
 from finesweep.config.compose import Composer, parse_overrides
 from finesweep.config.errors import ConfigError, Problem
 from finesweep.config.grid import Space, text_of
-from finesweep.config.identity import NO_EFFECT, config_hash
+from finesweep.config.identity import NO_EFFECT, config_hash, replicate
 from finesweep.results.leaderboard import REPLICATES
 from finesweep.results.record import FILE, RunRecord
 
@@ -72,6 +72,22 @@ def planned(planner: Planner, combinations: Sequence[Sequence[str]]) -> list[Job
     Raises:
         ConfigError: the problems of all jobs, each said once; or two of them are the same run.
     """
+    jobs = composed(planner, combinations)
+    seen: dict[str, Job] = {}
+    for job in jobs:
+        twin = seen.setdefault(job.hash, job)
+        if twin is not job:
+            message = f"two jobs of the sweep are the same run: '{' '.join(twin.overrides)}' and "
+            raise ConfigError([Problem("command line", f"{message}'{' '.join(job.overrides)}'")])
+    return jobs
+
+
+def composed(planner: Planner, combinations: Sequence[Sequence[str]]) -> list[Job]:
+    """Several jobs.
+
+    Raises:
+        ConfigError: the problems of all jobs, each said once.
+    """
     jobs: list[Job] = []
     problems: list[Problem] = []
     for overrides in combinations:
@@ -81,12 +97,6 @@ def planned(planner: Planner, combinations: Sequence[Sequence[str]]) -> list[Job
             problems += error.problems
     if problems:
         raise ConfigError(problems)
-    seen: dict[str, Job] = {}
-    for job in jobs:
-        twin = seen.setdefault(job.hash, job)
-        if twin is not job:
-            message = f"two jobs of the sweep are the same run: '{' '.join(twin.overrides)}' and "
-            raise ConfigError([Problem("command line", f"{message}'{' '.join(job.overrides)}'")])
     return jobs
 
 
@@ -133,3 +143,9 @@ def folder_of(sweep: Path, job: Job) -> Path:
     if (plain / FILE).is_file() and RunRecord.read(plain).config_hash != job.hash:
         return sweep / f"{job.name}-{job.hash[:8]}"
     return plain
+
+
+def by_replicate(jobs: Sequence[Job]) -> list[Job]:
+    """The first replicate of all configurations, then the second, …"""
+    order = list(dict.fromkeys(replicate(job.values) for job in jobs))
+    return sorted(jobs, key=lambda job: order.index(replicate(job.values)))

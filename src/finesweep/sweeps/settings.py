@@ -1,8 +1,12 @@
 """The groups hydra/launcher and hydra/sweeper: how the jobs of a sweep run, and which there are."""
 
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from finesweep.config.fields import NonNegativeInt, Positive, PositiveInt, component
+from pydantic import Field
+
+from finesweep.config.fields import NonNegativeInt, Positive, PositiveInt, Probability, component
+
+Direction = Literal["maximize", "minimize"]
 
 
 @component
@@ -18,8 +22,34 @@ class Local:
 
 
 @component
-class Grid:
-    """All combinations; ``conf/hydra/sweeper/grid.yaml`` says what each key does."""
+class Sweeper:
+    """What all sweepers have."""
 
     params: dict[str, Any] | None
+    racing: Probability | None
+
+
+@component
+class Grid(Sweeper):
+    """All combinations; ``conf/hydra/sweeper/grid.yaml`` says what each key does."""
+
     zip: list[list[str]]
+
+
+@component
+class Search(Sweeper):
+    """Trials that Optuna proposes; ``conf/hydra/sweeper/optuna.yaml`` says what each key does."""
+
+    n_trials: PositiveInt
+    max_minutes: Positive | None
+    sampler: Literal["tpe", "random", "qmc", "cmaes", "grid"]
+    sampler_seed: NonNegativeInt
+    startup_trials: NonNegativeInt
+    default_first: bool
+    pruner: Literal["asha", "hyperband", "median"] | None
+    min_validations: PositiveInt
+    reduction_factor: Annotated[int, Field(ge=2)]
+    objectives: dict[str, Direction] | None
+    space: str | None
+    storage: str | None
+    study_name: str | None

@@ -2,7 +2,9 @@
 
 import contextlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hydra._internal.hydra import Hydra
 
@@ -12,21 +14,57 @@ from finesweep.config.grid import Space, combinations, space
 from finesweep.results.leaderboard import write_leaderboard
 from finesweep.results.record import RunRecord, records_in
 from finesweep.sweeps.board import Board
-from finesweep.sweeps.plan import Job, Planner, folder_of, planned, sweep_folder, with_replicates
+from finesweep.sweeps.plan import Job, Planner, by_replicate, folder_of, planned, sweep_folder, with_replicates
 from finesweep.sweeps.pool import Pool
-from finesweep.sweeps.settings import Grid, Local
-from finesweep.sweeps.sweep import Source, Sweep
+from finesweep.sweeps.race import Race
+from finesweep.sweeps.settings import Grid, Local, Search, Sweeper
+from finesweep.sweeps.source import Source
+from finesweep.sweeps.sweep import Sweep
+
+if TYPE_CHECKING:
+    from finesweep.sweeps.search_plan import SearchPlan  # Optuna takes half a second, and a grid does without
 
 
-def grid_of(hydra: Hydra, overrides: Sequence[str]) -> tuple[Space, list[Job]]:
-    """The space of a grid's command line, and every job in it, composed and checked.
+@dataclass(frozen=True)
+class Sketch:
+    """A sweep before it begins.
+
+    Attributes:
+        jobs: all of a grid, or some by which those of a search can be told.
+        search: what a search is; None for a grid.
+    """
+
+    space: Space
+    sweeper: Sweeper
+    launcher: Local
+    folder: Path
+    jobs: list[Job]
+    search: "SearchPlan | None"
+
+
+def sketch(hydra: Hydra, overrides: Sequence[str]) -> Sketch:
+    """What a command line asks for, composed and checked.
 
     Raises:
         ConfigError: the problems of all jobs, each said once.
     """
     found = with_replicates(space(hydra, overrides), hydra)
-    sweeper = checked_component(found.master.hydra.sweeper, "hydra.sweeper", Grid)
-    return found, planned(Planner(hydra, found.fixed_keys), combinations(found, sweeper.zip))
+    sweeper = checked_component(found.master.hydra.sweeper, "hydra.sweeper", Sweeper)
+    launcher = checked_component(found.master.hydra.launcher, "hydra.launcher", Local)
+    planner = Planner(hydra, found.fixed_keys)
+    search = None
+    if isinstance(sweeper, Search):
+        from finesweep.sweeps.search_plan import SearchPlan
+
+        search = SearchPlan.of(found, sweeper, planner)
+        jobs = search.probes
+    else:
+        assert isinstance(sweeper, Grid)
+        jobs = planned(planner, combinations(found, sweeper.zip))
+        if sweeper.racing is not None:
+            jobs = by_replicate(jobs)
+    folder = sweep_folder(found, [job.values["name"] for job in jobs])
+    return Sketch(found, sweeper, launcher, folder, jobs, search)
 
 
 def run_sweep(hydra: Hydra, overrides: Sequence[str], command: str) -> int:
@@ -38,17 +76,20 @@ def run_sweep(hydra: Hydra, overrides: Sequence[str], command: str) -> int:
     Raises:
         ConfigError: something is wrong with some job; none was started.
     """
-    found, jobs = grid_of(hydra, overrides)
-    settings = checked_component(found.master.hydra.launcher, "hydra.launcher", Local)
-    folder = sweep_folder(found, [job.values["name"] for job in jobs])
-    waiting = [job for job in jobs if not _done(folder, job)]
-    board = Board(len(waiting), jobs[0].values["objective"]["metric"])
-    if len(waiting) < len(jobs):
-        board.say(f"{len(jobs) - len(waiting)} of {len(jobs)} jobs are done already")
-    pool = Pool(settings, _gpus(jobs), max(job.values["trainer"]["devices"] for job in jobs))
-    sweep = Sweep(folder, Source(waiting), settings, pool, board, command, lambda: _write(folder))
+    asked = sketch(hydra, overrides)
+    folder, objective = asked.folder, asked.jobs[0].values["objective"]
+    board = Board(0, objective["metric"])
+    race = None
+    if asked.sweeper.racing is not None:
+        race = Race(asked.sweeper.racing, objective["direction"])
+        for record in records_in(folder):
+            if record.status == "ok":
+                race.add(record)
+    source = _source(asked, board, race)
+    pool = Pool(asked.launcher, _gpus(asked.jobs), max(job.values["trainer"]["devices"] for job in asked.jobs))
+    sweep = Sweep(folder, source, asked.launcher, pool, board, command, lambda: _write(folder))
     try:
-        if waiting:
+        if not source.exhausted:
             with board:
                 sweep.run()
     finally:
@@ -56,6 +97,18 @@ def run_sweep(hydra: Hydra, overrides: Sequence[str], command: str) -> int:
             print(text)
             print(f"\nResults: {folder}/leaderboard.csv, and a folder for each run beside it")
     return sweep.failures
+
+
+def _source(asked: Sketch, board: Board, race: Race | None) -> Source:
+    if asked.search is not None:
+        from finesweep.sweeps.search import Search as Searching
+
+        return Searching(asked.search, asked.folder, board, race)
+    waiting = [job for job in asked.jobs if not _done(asked.folder, job)]
+    if len(waiting) < len(asked.jobs):
+        board.say(f"{len(asked.jobs) - len(waiting)} of {len(asked.jobs)} jobs are done already")
+    board.total = len(waiting)
+    return Source(waiting, race)
 
 
 def _done(sweep: Path, job: Job) -> bool:

@@ -8,12 +8,13 @@ from pathlib import Path
 
 from finesweep.config.errors import UserError
 from finesweep.config.interrupt import impatient
-from finesweep.results.record import FILE, RunRecord, Status, now
+from finesweep.results.record import FILE, RunRecord, now
 from finesweep.sweeps.board import Board
 from finesweep.sweeps.ledger import BEAT, Claim, Ledger
 from finesweep.sweeps.plan import Job, folder_of
 from finesweep.sweeps.pool import Pool, Worker
 from finesweep.sweeps.settings import Local
+from finesweep.sweeps.source import Source
 from finesweep.sweeps.worker import LOG, Assignment
 
 #: Lines of a job's log that its record keeps when it was killed.
@@ -22,33 +23,6 @@ _TAIL = 30
 _LOOK = 0.5
 #: Seconds that a job has for a checkpoint when its time is up.
 _GRACE = 10.0
-
-
-class Source:
-    """Where jobs come from: here a list of them; a search makes them one by one."""
-
-    def __init__(self, jobs: list[Job]) -> None:
-        self.total: int | None = len(jobs)
-        #: With these states a job is done.
-        self.done: tuple[Status, ...] = ("ok",)
-        self._waiting = deque(jobs)
-
-    def next(self) -> Job | None:
-        """A job to be done now, if there is one."""
-        return self._waiting.popleft() if self._waiting else None
-
-    @property
-    def exhausted(self) -> bool:
-        """Whether nothing will come any more, once all that has come is over."""
-        return not self._waiting
-
-    def validated(self, job: Job, number: int, value: float) -> bool:
-        """Whether a job is to go on after a validation."""
-        del job, number, value
-        return True
-
-    def ended(self, job: Job, record: RunRecord) -> None:
-        """A job is over, with what its record says."""
 
 
 @dataclass
@@ -81,7 +55,7 @@ class Sweep:
         self._stopping = False
         self._beaten = self._looked = time.monotonic()
         self._began = now()
-        self.failures = 0
+        self._failed = 0
 
     def run(self) -> None:
         """Work until all jobs are over, here or elsewhere. A signal ends it, with checkpoints, and is passed on."""
@@ -99,6 +73,8 @@ class Sweep:
                 while self._pool.workers:
                     self._listen()
             raise
+        finally:
+            self._source.close()
 
     def _fill(self) -> None:
         """A job into each free slot, as long as there are any."""
@@ -119,9 +95,16 @@ class Sweep:
         if claim is None:
             self._elsewhere.append(job)
             return
-        if (record := _record(folder)) is not None and self._is_over(job, record):
+        record = _record(folder)
+        if record is not None and self._is_over(job, record):
             claim.end(record.status)
-            self._count(job, record.status, record, "by another sweeper")
+            self._count(job, record, "it was done already")
+            return
+        if why := self._source.lost(job):
+            claim.end("pruned")
+            record = record or self._fresh(job, folder)
+            record.end("pruned", why)
+            self._count(job, record, why)
             return
         task = Assignment(
             job.values, folder, self._command, job.overrides, self.folder.name, claim, self._pool.devices(slot),
@@ -133,12 +116,12 @@ class Sweep:
         self._board.started(job.name, claim.attempt)
 
     def _is_over(self, job: Job, record: RunRecord) -> bool:
-        """Whether it was done, or has failed, while we were at work ourselves."""
-        if record.config_hash != job.hash or job.hash in self._tries:
+        """Whether it is done, by another sweeper or another trial, or has failed there while we were at work."""
+        if record.config_hash != job.hash:
             return False
-        return record.status in self._source.done or (
-            record.status == "failed" and (record.finished or "") > self._began
-        )
+        if record.status in self._source.done:
+            return True
+        return record.status == "failed" and job.hash not in self._tries and (record.finished or "") > self._began
 
     def _listen(self) -> None:
         """Wait a moment for what the workers say, and see to what time asks for."""
@@ -160,6 +143,7 @@ class Sweep:
         self._pool.kill(overdue=True)
         if time.monotonic() - self._beaten > BEAT:
             self._beaten = time.monotonic()
+            self._source.beat()
             for running in self._running.values():
                 running.claim.beat()
 
@@ -180,35 +164,41 @@ class Sweep:
             self._board.say(f"{job.name} failed, {_first_line(what)}; once more")
             self._again.append(job)
             return
-        self._count(job, record.status, record, what)
+        self._count(job, record, what)
         if record.status == "failed" and self._settings.fail_fast and not self._stopping:
             self._stopping = True
             self._pool.stop("another job failed, and hydra.launcher.fail_fast is set")
 
     def _settled(self, running: _Running, how: str, what: str) -> RunRecord:
         """The record of a run that is over, with its end in it, which a process that was killed could not write."""
-        record = _record(running.folder)
-        if record is None:  # killed before it had one
-            job = running.job
-            record = RunRecord(
-                running.folder, job.values["name"], job.values["seed"], job.hash, self._command, job.overrides,
-                config=job.values, sweep=self.folder.name, cwd=str(Path.cwd()),
-            )  # fmt: skip
+        record = _record(running.folder) or self._fresh(running.job, running.folder)  # killed before it had one
         if record.status not in ("ok", "pruned", how):  # what is done stays done, whatever befell the process then
             log = running.folder / LOG
             tail = log.read_text(errors="replace").splitlines()[-_TAIL:] if log.is_file() else []
             record.end(how, "\n".join([what, "", f"The end of {LOG}:", *tail]))  # type: ignore[arg-type]
         return record
 
-    def _count(self, job: Job, status: str, record: RunRecord, what: str = "") -> None:
-        if status == "ok":
+    def _fresh(self, job: Job, folder: Path) -> RunRecord:
+        return RunRecord(
+            folder, job.values["name"], job.values["seed"], job.hash, self._command, job.overrides,
+            config=job.values, sweep=self.folder.name, cwd=str(Path.cwd()),
+        )  # fmt: skip
+
+    def _count(self, job: Job, record: RunRecord, what: str) -> None:
+        if record.status == "ok":
             what = f"{record.objective['metric']} {record.objective['value']:.4f}"
-        elif status == "failed":
-            self.failures += 1
+        elif record.status == "failed":
             what = f"{_first_line(what)}\n  see {record.folder}/{FILE} and {LOG}"
-        self._board.ended(job.name, status, what)
+        if record.status == "failed" or (record.status == "interrupted" and not self._stopping):
+            self._failed += 1
+        self._board.ended(job.name, record.status, what)
         self._source.ended(job, record)
         self._changed()
+
+    @property
+    def failures(self) -> int:
+        """Jobs that failed, or were stopped from outside, and what else went wrong."""
+        return self._failed + self._source.failures
 
 
 def _record(folder: Path) -> RunRecord | None:

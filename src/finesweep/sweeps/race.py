@@ -1,0 +1,66 @@
+"""Racing: a configuration that has lost need not run its last seeds.
+
+As in Maron & Moore 1994 (Hoeffding races) and Birattari et al. 2002 (F-Race), configurations run replicate by
+replicate, and whichever is significantly worse than the best so far drops out. The test is Student's, one-sided, on
+the differences to the best over the replicates that both have; their spread is pooled over all configurations, so
+that one replicate of its own can be enough for a bad one.
+"""
+
+import math
+import statistics
+from collections.abc import Hashable
+from typing import Any
+
+from finesweep.config.identity import configuration, replicate
+from finesweep.results.record import RunRecord
+
+
+class Race:
+    """The scores so far.
+
+    Args:
+        level: of the test.
+        direction: ``maximize`` or ``minimize``.
+    """
+
+    def __init__(self, level: float, direction: str) -> None:
+        self._level, self._sign = level, 1.0 if direction == "maximize" else -1.0
+        #: configuration -> replicate -> score, the higher the better.
+        self._scores: dict[str, dict[Hashable, float]] = {}
+
+    def add(self, record: RunRecord) -> None:
+        """A run that has ended well."""
+        value = self._sign * record.objective["value"]
+        if math.isfinite(value):
+            self._scores.setdefault(configuration(record.config), {})[replicate(record.config)] = value
+
+    def lost(self, config: dict[str, Any]) -> str:
+        """Why a configuration is out of the race; empty while it is not."""
+        name = configuration(config)
+        mine = self._scores.get(name, {})
+        full = {each: statistics.mean(scores.values()) for each, scores in self._scores.items() if len(scores) > 1}
+        if not full or not mine:
+            return ""
+        best = max(full, key=lambda each: full[each])
+        ahead = self._ahead(best, name)
+        pooled = [(len(d) - 1, statistics.variance(d)) for each in full if len(d := self._ahead(best, each)) > 1]
+        freedom = sum(df for df, _ in pooled)
+        if best == name or not ahead or not freedom:
+            return ""
+        spread = math.sqrt(sum(df * variance for df, variance in pooled) / freedom)
+        gap = statistics.mean(ahead)
+        if gap <= 0:
+            return ""
+        from scipy import stats
+
+        p = float(stats.t.sf(gap / (spread / math.sqrt(len(ahead))), freedom)) if spread else 0.0
+        if p >= self._level:
+            return ""
+        return f"racing: {gap:.4f} behind the best configuration over {len(ahead)} replicate(s), p = {p:.2g}"
+
+    def _ahead(self, best: str, name: str) -> list[float]:
+        """By how much the best is ahead of another one, replicate by replicate."""
+        if best == name:
+            return []
+        a, b = self._scores[best], self._scores.get(name, {})
+        return [a[each] - b[each] for each in a if each in b]

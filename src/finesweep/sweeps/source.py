@@ -1,0 +1,53 @@
+"""Where the jobs of a sweep come from: here a list of them; a search makes them one by one."""
+
+from collections import deque
+from collections.abc import Sequence
+
+from finesweep.results.record import RunRecord, Status
+from finesweep.sweeps.plan import Job
+from finesweep.sweeps.race import Race
+
+
+class Source:
+    """The jobs of a grid.
+
+    Args:
+        race: by which configurations drop out, if they do.
+    """
+
+    def __init__(self, jobs: Sequence[Job], race: Race | None) -> None:
+        #: With these states a job is done.
+        self.done: tuple[Status, ...] = ("ok",)
+        #: What went wrong apart from jobs.
+        self.failures = 0
+        self._waiting, self._race = deque(jobs), race
+
+    def next(self) -> Job | None:
+        """A job to be done now, if there is one."""
+        return self._waiting.popleft() if self._waiting else None
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether nothing will come any more, once all that has come is over."""
+        return not self._waiting
+
+    def lost(self, job: Job) -> str:
+        """Why a job need not be done, empty if it is to be."""
+        return self._race.lost(job.values) if self._race is not None else ""
+
+    def validated(self, job: Job, number: int, value: float) -> bool:
+        """Whether a job is to go on after a validation."""
+        del job, number, value
+        return True
+
+    def ended(self, job: Job, record: RunRecord) -> None:
+        """A job is over, with what its record says."""
+        del job
+        if self._race is not None and record.status == "ok":
+            self._race.add(record)
+
+    def beat(self) -> None:
+        """Give a sign of life to other sweepers."""
+
+    def close(self) -> None:
+        """Nothing more will be asked for."""
