@@ -4,7 +4,6 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,27 +19,7 @@ FAULTS = {
     "is killed": "killed by SIGKILL",
     "hangs": "longer than",
 }
-SHORT = [
-    "data.sentences={train: 32, validation: 24, test: 24}", "data.batch_size=16", "trainer.max_epochs=1",
-    "trainer.precision=32-true", "trainer.threads=1", "trainer.save_model=false",
-]  # fmt: skip
 Finesweep = Callable[..., subprocess.Popen[str]]
-
-
-@pytest.fixture
-def finesweep(tmp_path: Path) -> Finesweep:
-    """Start the command line in a process of its own, a sweep into ``sweep``."""
-
-    def start(*overrides: str) -> subprocess.Popen[str]:
-        code = "import sys; from finesweep.cli import main; sys.exit(main())"
-        command = ["train", "-m", *SHORT, "hydra.launcher.slots=2", f"hydra.sweep.dir={tmp_path}/sweep", *overrides]
-        path = os.pathsep.join([str(TESTS), *os.environ.get("PYTHONPATH", "").split(os.pathsep)])
-        return subprocess.Popen(
-            [sys.executable, "-c", code, *command], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
-            env={**os.environ, "PYTHONPATH": path}, start_new_session=True,
-        )  # fmt: skip
-
-    return start
 
 
 def records(folder: Path) -> dict[str, RunRecord]:

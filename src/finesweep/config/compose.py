@@ -33,6 +33,8 @@ from finesweep.config.paths import conf_dir
 from finesweep.config.provenance import Sources, files_of
 
 CONFIG_NAME = "train"
+#: Of Hydra's own keys those that a check of ours has the last word on.
+_CHECKED = ("hydra.launcher.", "hydra.sweeper.")
 
 
 @contextmanager
@@ -203,8 +205,8 @@ def _options(hydra: Hydra, override: Override) -> list[str]:
 def _as_addition(override: Override, options: list[str]) -> str:
     """``key=value`` as ``++key=value``; group choices, deletions and Hydra's own keys stay as they are."""
     text = override.input_line or ""
-    own = not override.is_delete() and not override.key_or_group.startswith("hydra")
-    if own and not options:
+    checked = not override.key_or_group.startswith("hydra") or override.key_or_group.startswith(_CHECKED)
+    if checked and not override.is_delete() and not options:
         return "++" + text.lstrip("+")
     return text
 

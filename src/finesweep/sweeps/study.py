@@ -135,7 +135,7 @@ class Trials:
             raise UserError(
                 f"the study cannot be used: {what}", where=self._where,
                 remedy="is the server there, the URL of hydra.sweeper.storage right, its driver installed "
-                "(pip install 'finesweep[postgresql]')? The same command then goes on",
+                "(finesweep[postgresql], finesweep[mysql])? The same command then goes on",
             ) from error  # fmt: skip
 
 
