@@ -41,13 +41,26 @@ def config_hash(cfg: DictConfig | dict[str, Any]) -> str:
 
 
 def configuration(values: dict[str, Any]) -> str:
-    """What runs share that differ in nothing but seed and fold: the hash without them."""
-    return config_hash({**values, "seed": None, "data": {**values["data"], "fold": None}})
+    """The hash of what replicates share."""
+    return config_hash(without_replicate(values))
+
+
+def without_replicate(values: dict[str, Any]) -> dict[str, Any]:
+    """What runs share that differ in nothing but seed and fold."""
+    return {**values, "seed": None, "data": {**values["data"], "fold": None}}
 
 
 def replicate(values: dict[str, Any]) -> tuple[Any, Any]:
-    """What sets such runs apart: the seed and the fold."""
+    """What sets replicates apart: the seed and the fold."""
     return values["seed"], values["data"].get("fold")
+
+
+def value_at(values: dict[str, Any], key: str) -> Any:
+    """What a configuration has at a key with dots in it, None where it has none."""
+    node: Any = values
+    for part in key.split("."):
+        node = node.get(part) if isinstance(node, dict) else None
+    return node
 
 
 def effective(values: dict[str, Any]) -> dict[str, Any]:

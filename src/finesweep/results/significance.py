@@ -157,6 +157,17 @@ def over_seeds(first: Sequence[float], second: Sequence[float], *, paired: bool)
     return Test(difference, float(interval.low), float(interval.high), float(result.pvalue))
 
 
+def interval(scores: Sequence[float]) -> tuple[float, float] | None:
+    """Student's 95 % confidence interval of the mean; None with fewer than two scores."""
+    from scipy import stats
+
+    if len(scores) < 2:
+        return None
+    values = np.asarray(scores, dtype=float)
+    half = float(stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
+    return float(values.mean()) - half, float(values.mean()) + half
+
+
 def holm(p_values: Sequence[float]) -> list[float]:
     """P values that hold for all comparisons together (Holm 1979), in the order given."""
     order = sorted(range(len(p_values)), key=lambda i: p_values[i])

@@ -10,9 +10,9 @@ from typing import Any, Literal
 import numpy as np
 
 from finesweep.config.errors import UserError
-from finesweep.config.identity import config_hash, differences, effective
+from finesweep.config.identity import configuration, differences, effective, replicate, without_replicate
 from finesweep.config.instantiate import build
-from finesweep.results.leaderboard import REPLICATES
+from finesweep.results.leaderboard import REPLICATES, seed_scores
 from finesweep.results.record import FILE, RunRecord, find_run, recorded_config
 from finesweep.results.significance import Tally, Test, holm, over_rows, over_seeds
 from finesweep.results.tables import markdown_table
@@ -33,10 +33,7 @@ class Group:
 
     def seed_scores(self, split: Split, metric: str) -> dict[Any, float]:
         """The score of each seed, the mean over its folds, which are no independent replicates."""
-        scores: dict[Any, list[float]] = {}
-        for (seed, _), record in self.runs.items():
-            scores.setdefault(seed, []).append(record.metrics[split][metric])
-        return {seed: statistics.mean(each) for seed, each in scores.items()}
+        return seed_scores(self.records, split, metric)
 
     @property
     def records(self) -> list[RunRecord]:
@@ -179,11 +176,8 @@ def _groups(path: str, split: Split) -> list[Group]:
     found: dict[str, Group] = {}
     for record in sorted(records, key=lambda record: record.started):
         values = recorded_config(record)
-        config = {**values, "seed": None, "data": {**values["data"], "fold": None}}
-        group = found.setdefault(
-            config_hash(config), Group(_name(record) if inside else record.folder.name, {}, config)
-        )
-        group.runs[values["seed"], values["data"].get("fold")] = record
+        fresh = Group(_name(record) if inside else record.folder.name, {}, without_replicate(values))
+        found.setdefault(configuration(values), fresh).runs[replicate(values)] = record
     groups = [Group(group.name, dict(sorted(group.runs.items(), key=str)), group.config) for group in found.values()]
     sign = -1 if groups and groups[0].records[0].objective["direction"] == "maximize" else 1
     return sorted(groups, key=lambda group: sign * statistics.mean(r.objective["value"] for r in group.records))

@@ -21,6 +21,8 @@ from finesweep.sweeps.worker import LOG, Assignment
 _TAIL = 30
 #: Seconds between two looks at what others work on.
 _LOOK = 0.5
+#: The time between two calls on changes, in times that such a call takes.
+_SHARE = 20
 #: Seconds that a job has for a checkpoint when its time is up.
 _GRACE = 10.0
 
@@ -37,7 +39,7 @@ class Sweep:
 
     Args:
         command: how it was asked for, for the records.
-        changed: called after each job that has ended.
+        changed: called when jobs have ended; of a large sweep it takes its time, and is not called after each.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class Sweep:
         self._beaten = self._looked = time.monotonic()
         self._began = now()
         self._failed = 0
+        self._news, self._quiet = False, 0.0
 
     def run(self) -> None:
         """Work until all jobs are over, here or elsewhere. A signal ends it, with checkpoints, and is passed on."""
@@ -136,6 +139,10 @@ class Sweep:
             elif what == "gone":
                 self._gone(worker, self._running.pop(id(worker)))
         self._board.refresh()
+        if self._news and (begun := time.monotonic()) > self._quiet:
+            self._news = False
+            self._changed()
+            self._quiet = begun + _SHARE * (time.monotonic() - begun)
         limit = self._settings.timeout_minutes
         for worker in self._pool.workers:
             if limit is not None and time.monotonic() - worker.started > 60 * limit:
@@ -193,7 +200,7 @@ class Sweep:
             self._failed += 1
         self._board.ended(job.name, record.status, what)
         self._source.ended(job, record)
-        self._changed()
+        self._news = True
 
     @property
     def failures(self) -> int:
