@@ -22,7 +22,7 @@ finesweep fine-tunes transformers by configuration, with the sweep as the unit o
   finesweep evaluate RUN [OVERRIDES]
                                     score a finished run on other data: … data=files data.test=other.txt
   finesweep predict RUN             predict new text, from --text, --input or standard input
-  finesweep resume RUN              go on with a run that was stopped; giving its command again does the same
+  finesweep resume RUN              go on with a run or a sweep that was stopped; as its command given again does
   finesweep reproduce RUN           run again from the record, and say whether every number came out the same
   finesweep compare A B …           paired tests between runs, or between the configurations of a sweep
 
@@ -186,8 +186,11 @@ def _predict(argv: list[str]) -> int:
 
 
 def _resume(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser("finesweep resume", description="Go on where a run stopped.", allow_abbrev=False)
-    parser.add_argument("run", help="a run's folder, or a unique part of its name")
+    parser = argparse.ArgumentParser(
+        "finesweep resume", allow_abbrev=False,
+        description="Go on where a run stopped, or with all of a sweep that is not done.",
+    )  # fmt: skip
+    parser.add_argument("run", help="the folder of a run or a sweep, or a unique part of its name")
     args = parser.parse_args(argv)
 
     from finesweep import commands

@@ -27,6 +27,7 @@ from finesweep.config.identity import config_hash
 from finesweep.config.provenance import Sources
 from finesweep.results.lock import LiveError
 from finesweep.results.record import RunRecord, find_run, repeatable_config, unfinished, working_folder
+from finesweep.sweeps.calls import calls_of, find_sweep
 from finesweep.sweeps.start import run_sweep, sketch
 
 
@@ -35,7 +36,7 @@ def train(args: Namespace, command: str) -> int:
     _log_to_stderr()
     with hydra_session(args.config_dir) as hydra:
         if args.multirun or (not args.run and hydra.get_mode(CONFIG_NAME, list(args.overrides)) == RunMode.MULTIRUN):
-            return 1 if run_sweep(hydra, args.overrides, command) else 0
+            return 1 if run_sweep(hydra, args.overrides, command, args.config_dir) else 0
         _print_result(run_single(hydra, args.overrides, command))
         return 0
 
@@ -91,8 +92,11 @@ def run_single(hydra: Hydra, overrides: list[str], command: str) -> RunRecord:
 
 
 def resume(args: Namespace) -> int:
-    """Go on with a run that did not end well."""
+    """Go on with a run that did not end well, or with all of a sweep that is not done."""
     _log_to_stderr()
+    sweep = find_sweep(args.run)
+    if sweep is not None:
+        return _resume_sweep(sweep.resolve())
     folder = find_run(args.run).resolve()
     record = RunRecord.read(folder)
     if record.status == "ok":
@@ -102,9 +106,17 @@ def resume(args: Namespace) -> int:
 
     from finesweep.training.runner import run
 
-    with working_folder(record):
+    with working_folder(record.cwd):
         _print_result(run(values, folder, sweep=record.sweep))
     return 0
+
+
+def _resume_sweep(folder: Path) -> int:
+    failures = 0
+    for call in calls_of(folder):
+        with working_folder(call.cwd), hydra_session(call.config_dir) as hydra:
+            failures += run_sweep(hydra, call.overrides, call.command, call.config_dir)
+    return 1 if failures else 0
 
 
 def reproduce(args: Namespace, command: str) -> int:
@@ -122,7 +134,7 @@ def reproduce(args: Namespace, command: str) -> int:
     from finesweep.training.reproduce import reproduce as run_again
     from finesweep.training.reproduce import surroundings
 
-    with working_folder(record):
+    with working_folder(record.cwd):
         found = surroundings(record)
         print(found)
         if args.check:

@@ -109,6 +109,27 @@ def test_the_same_command_does_nothing_twice_and_a_larger_grid_adds_what_is_miss
     assert len(list((tmp_path / "outputs" / "demo-tiny").glob("sweep-*"))) == 2
 
 
+def test_a_sweep_is_resumed_by_its_folder_with_all_that_was_asked_of_it(
+    tmp_path: Path, quick: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    command = ["train", "-m", *quick, "trainer.save_model=false"]
+    assert main([*command, "seed=1"]) == 0
+    assert main([*command, "seed=1,2"]) == 0
+    assert "1 of 2 jobs are done already" in capsys.readouterr().err
+    (folder,) = (tmp_path / "outputs" / "demo-tiny").glob("sweep-*")
+    moved = tmp_path / "elsewhere" / "it's, moved"
+    moved.parent.mkdir()
+    folder.rename(moved)
+    (moved / "seed=2" / "record.json").unlink()
+    monkeypatch.chdir(moved.parent)
+    capsys.readouterr()
+    assert main(["resume", "it's, moved"]) == 0
+    assert capsys.readouterr().err.count(" started") == 1
+    assert {path.parent.name for path in moved.glob("*/record.json")} == {"seed=1", "seed=2"}
+    assert not (tmp_path / "elsewhere" / "outputs").exists()
+
+
 def test_another_configuration_of_the_same_name_has_a_folder_of_its_own(sweep: Sweep, tmp_path: Path) -> None:
     for decay in ("0.1", "0.2"):  # the same in all jobs, so that no name tells
         assert sweep("seed=1,2", f"optimizer.weight_decay={decay}", "trainer.save_model=false") == 0

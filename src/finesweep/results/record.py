@@ -145,14 +145,14 @@ def repeatable_config(record: RunRecord) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def working_folder(record: RunRecord) -> Iterator[None]:
-    """Inside, relative paths start from where they did when the run began, as long as that is there."""
-    if not Path(record.cwd).is_dir():
-        message = f"{record.cwd}, where the run was started, is gone: relative paths start from here"
+def working_folder(folder: str) -> Iterator[None]:
+    """Inside, relative paths start from where they did when a run began, as long as that is there."""
+    if not Path(folder).is_dir():
+        message = f"{folder}, where it was started, is gone: relative paths start from here"
         logging.getLogger("finesweep").warning(message)
         yield
         return
-    with contextlib.chdir(record.cwd):
+    with contextlib.chdir(folder):
         yield
 
 

@@ -43,11 +43,11 @@ class Planner:
     """Makes jobs of overrides.
 
     Args:
-        fixed: keys that all jobs share, which do not go into names.
+        fixed: keys that all jobs share, which do not go into names; but for seed and fold, of which more may come.
     """
 
     def __init__(self, hydra: Hydra, fixed: Sequence[str]) -> None:
-        self._composer, self._fixed = Composer(hydra), set(fixed)
+        self._composer, self._fixed = Composer(hydra), set(fixed) - set(REPLICATES)
 
     def job(self, overrides: Sequence[str]) -> Job:
         """

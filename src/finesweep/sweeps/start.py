@@ -14,6 +14,7 @@ from finesweep.config.grid import Space, combinations, space
 from finesweep.results.leaderboard import write_leaderboard
 from finesweep.results.record import RunRecord, records_in
 from finesweep.sweeps.board import Board
+from finesweep.sweeps.calls import note_call
 from finesweep.sweeps.plan import Job, Planner, by_replicate, folder_of, planned, sweep_folder, with_replicates
 from finesweep.sweeps.pool import Pool
 from finesweep.sweeps.race import Race
@@ -67,7 +68,7 @@ def sketch(hydra: Hydra, overrides: Sequence[str]) -> Sketch:
     return Sketch(found, sweeper, launcher, folder, jobs, search)
 
 
-def run_sweep(hydra: Hydra, overrides: Sequence[str], command: str) -> int:
+def run_sweep(hydra: Hydra, overrides: Sequence[str], command: str, config_dir: str | None) -> int:
     """Run all jobs of a sweep that are not done, and write its leaderboard, also if some fail or it is stopped.
 
     Returns:
@@ -78,6 +79,7 @@ def run_sweep(hydra: Hydra, overrides: Sequence[str], command: str) -> int:
     """
     asked = sketch(hydra, overrides)
     folder, objective = asked.folder, asked.jobs[0].values["objective"]
+    note_call(folder, overrides, config_dir, command)
     board = Board(0, objective["metric"])
     race = None
     if asked.sweeper.racing is not None:
