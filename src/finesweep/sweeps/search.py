@@ -84,12 +84,17 @@ class Search(Source):
 
     def next(self) -> Job | None:
         """The next replicate of a trial at work, or the first of a new one."""
+        while (job := self._waiting_job()) is None and not self._late and self._begin_trial():
+            pass
+        return job
+
+    def _waiting_job(self) -> Job | None:
         scouted = self._plan.settings.pruner is not None or self._race is not None
         for live in self._live.values():
             if live.waiting and not (scouted and not live.records and live.at_work):
                 live.at_work += 1
                 return live.waiting.popleft()
-        return self.next() if not self._late and self._begin_trial() else None
+        return None
 
     def validated(self, job: Job, number: int, value: float) -> bool:
         assert isinstance(job, TrialJob)

@@ -129,14 +129,18 @@ class Trials:
 
         try:
             yield
-        except (SQLAlchemyError, optuna.exceptions.StorageInternalError, ImportError, OSError, ValueError) as error:
+        except (SQLAlchemyError, optuna.exceptions.StorageInternalError, OSError) as error:
             cause = error.__cause__ if isinstance(error, optuna.exceptions.StorageInternalError) else error
-            what = redacted_text(str(cause or error)).strip().partition("\n")[0]
-            raise UserError(
-                f"the study cannot be used: {what}", where=self._where,
-                remedy="is the server there, the URL of hydra.sweeper.storage right, its driver installed "
-                "(finesweep[postgresql], finesweep[mysql])? The same command then goes on",
-            ) from error  # fmt: skip
+            raise _unusable(self._where, cause or error) from error
+
+
+def _unusable(where: str, error: BaseException) -> UserError:
+    what = redacted_text(str(error)).strip().partition("\n")[0]
+    return UserError(
+        f"the study cannot be used: {what}", where=where,
+        remedy="is the server there, the URL of hydra.sweeper.storage right, its driver installed "
+        "(finesweep[postgresql], finesweep[mysql])? The same command then goes on",
+    )  # fmt: skip
 
 
 def _suggested(trial: Trial, axis: Axis) -> Any:
@@ -154,7 +158,10 @@ def _storage(folder: Path, settings: Search) -> BaseStorage:
     if settings.storage is None:
         file = str(folder / JOURNAL)
         return JournalStorage(JournalFileBackend(file, lock_obj=_JournalLock(file)))
-    return optuna.storages.get_storage(RDBStorage(settings.storage, engine_kwargs={"pool_pre_ping": True}))
+    try:
+        return optuna.storages.get_storage(RDBStorage(settings.storage, engine_kwargs={"pool_pre_ping": True}))
+    except (ValueError, ImportError) as error:  # no URL, no driver
+        raise _unusable(redacted_text(settings.storage), error) from error
 
 
 class _JournalLock(JournalFileOpenLock):
