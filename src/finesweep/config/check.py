@@ -28,14 +28,13 @@ def check(composition: Composition, *, optional: Sequence[str] = ()) -> dict[str
     Raises:
         ConfigError: unknown keys, wrong types, values out of range, groups that do not fit each other, all in one.
     """
+    values, found = _resolved(composition.cfg)
     problems = [
-        Problem(p.key, p.message, p.place or composition.sources.place(p.key))
-        for p in _problems(composition.cfg)
-        if p.key not in optional
+        Problem(p.key, p.message, p.place or composition.sources.place(p.key)) for p in found if p.key not in optional
     ]
     if problems:
         raise ConfigError(sorted(set(problems)))
-    return settle(plain(composition.cfg))
+    return values
 
 
 def checked_component(node: Any, path: str, kind: type[T]) -> T:
@@ -58,18 +57,26 @@ def checked_component(node: Any, path: str, kind: type[T]) -> T:
     return cls(**given)
 
 
-def _problems(cfg: DictConfig) -> list[Problem]:
-    unresolved = list(_unresolved(cfg, cfg, ""))
-    if unresolved:
-        broken = {p.key for p in unresolved}
-        values = _partial(cfg, broken)
-        known = [p for p in _schema_problems(values) if p.key not in broken and "is missing" not in p.message]
-        return unresolved + known
-    values = plain(cfg)
+def _resolved(cfg: DictConfig) -> tuple[dict[str, Any], list[Problem]]:
+    """The resolved and settled configuration, and what is wrong with it. Resolving takes its time: it is done once."""
+    try:
+        values = plain(cfg)
+    except OmegaConfBaseException:
+        return {}, _unresolvable(cfg)
     problems = list(_schema_problems(values))
     unsound = {problem.key.partition(".")[0] for problem in problems}
     settled = values if "trainer" in unsound else settle(values)
-    return problems + [p for group in GROUPS if group not in unsound for p in _fit(settled, group, unsound)]
+    fit = [p for group in GROUPS if group not in unsound for p in _fit(settled, group, unsound)]
+    return settled, problems + fit
+
+
+def _unresolvable(cfg: DictConfig) -> list[Problem]:
+    """What is wrong with a configuration that cannot be resolved as a whole."""
+    unresolved = list(_unresolved(cfg, cfg, ""))
+    broken = {p.key for p in unresolved}
+    values = _partial(cfg, broken)
+    known = [p for p in _schema_problems(values) if p.key not in broken and "is missing" not in p.message]
+    return unresolved + known
 
 
 def _unresolved(root: DictConfig, node: Any, path: str) -> Iterator[Problem]:
