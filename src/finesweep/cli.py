@@ -17,7 +17,7 @@ finesweep fine-tunes transformers by configuration, with the sweep as the unit o
 
   finesweep train [OVERRIDES]       one run: finesweep train model=bert_base data=conll2003 optimizer.lr=3e-5
   finesweep train -m [OVERRIDES]    a sweep: … finetune_strategy=full,lora seed=1,2,3
-  finesweep check [-m] [OVERRIDES]  compose and check every job without training: steps, parameters, memory
+  finesweep check [-m] [OVERRIDES]  check every job without training: steps, parameters, memory; time and what is done
   finesweep data [OVERRIDES]        what is in a data set: rows, classes, lengths, duplicates, shift between splits
   finesweep evaluate RUN [OVERRIDES]
                                     score a finished run on other data: … data=files data.test=other.txt
@@ -123,7 +123,11 @@ def _train(argv: list[str]) -> int:
 
 
 def _check(argv: list[str]) -> int:
-    parser = _override_parser("check", "Compose and check every job without training.")
+    parser = _override_parser(
+        "check",
+        "Compose and check every job without training: what each needs, "
+        "how far the sweep is, how long the rest takes, whether it fits. Exit status 2 where a job would fail.",
+    )
     args = parser.parse_intermixed_args(argv)
     if args.help:
         parser.print_help()

@@ -224,18 +224,16 @@ def complete(args: Namespace) -> int:
 
 
 def check_jobs(args: Namespace) -> int:
-    """Print each job's optimizer steps, parameters and estimated memory."""
+    """Print what jobs need, and how far a sweep is; 2 where one would fail."""
     _log_to_stderr()
     with hydra_session(args.config_dir) as hydra:
-        if args.multirun:
-            jobs = [(job.overrides, job.values) for job in sketch(hydra, args.overrides).jobs]
-        else:
-            jobs = [(list(args.overrides), check(compose(hydra, args.overrides)))]
+        asked = sketch(hydra, args.overrides) if args.multirun else check(compose(hydra, args.overrides))
 
-        from finesweep.training.estimate import estimate_table
+        from finesweep.sweeps.forecast import forecast_run, forecast_sweep  # torch, once nothing is wrong so far
 
-        print(estimate_table(jobs))
-    return 0
+        told = forecast_run(args.overrides, asked) if isinstance(asked, dict) else forecast_sweep(asked)
+        print(told.text)
+    return 2 if told.broken else 0
 
 
 def data(args: Namespace) -> int:

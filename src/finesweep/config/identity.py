@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Collection
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -65,7 +66,7 @@ def value_at(values: dict[str, Any], key: str) -> Any:
 
 def effective(values: dict[str, Any]) -> dict[str, Any]:
     """What of a configuration can change a result. Secrets are no part of it, so that a record has the same hash."""
-    return _without(redacted(values), "")
+    return without(redacted(values), NO_EFFECT)
 
 
 def differences(then: Any, now: Any, path: str = "", *, word: str = "now") -> list[str]:
@@ -76,9 +77,10 @@ def differences(then: Any, now: Any, path: str = "", *, word: str = "now") -> li
     return [] if then == now else [f"{path}: {then}, {word} {now}"]
 
 
-def _without(node: Any, path: str) -> Any:
+def without(node: Any, keys: Collection[str], path: str = "") -> Any:
+    """A tree of plain values without some keys, dots going into a node, and without what is secret."""
     if not isinstance(node, dict):
         return node
     below = {key: f"{path}.{key}" if path else str(key) for key in node}
-    kept = (key for key in node if below[key] not in NO_EFFECT and not is_secret(str(key), node[key]))
-    return {key: _without(node[key], below[key]) for key in kept}
+    kept = (key for key in node if below[key] not in keys and not is_secret(str(key), node[key]))
+    return {key: without(node[key], keys, below[key]) for key in kept}

@@ -135,6 +135,17 @@ def _cpu_name() -> str:
     return platform.processor() or platform.machine()
 
 
+def machine_memory() -> int | None:
+    """Bytes of memory that this machine has, or the container if it may have less; None where nothing tells."""
+    limits = []
+    with contextlib.suppress(AttributeError, ValueError, OSError):  # not on Windows
+        limits.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    for file in ("memory.max", "memory/memory.limit_in_bytes"):
+        with contextlib.suppress(OSError, ValueError):  # no such limit, or `max`
+            limits.append(int((Path("/sys/fs/cgroup") / file).read_text()))
+    return min(limits, default=None)
+
+
 class PeakMemory:
     """The largest memory that a stretch of work used: resident memory of the process, or of the GPU where one works."""
 

@@ -51,3 +51,38 @@ def cell_text(cell: Any) -> str:
     if cell is None:
         return ""
     return f"{cell:.4f}" if isinstance(cell, float) else str(cell).replace("|", "\\|")
+
+
+def aligned(rows: Sequence[Sequence[Any]]) -> str:
+    """Columns of text for a terminal or a pipe, the first row over them: numbers to the right, texts to the left."""
+    texts = [
+        ["" if cell is None else f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row] for row in rows
+    ]
+    right = [all(cell[:1].isdigit() or cell in ("", "?") for cell in column[1:]) for column in zip(*texts, strict=True)]
+    widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
+    lines = [
+        "  ".join(
+            cell.rjust(width) if number else cell.ljust(width)
+            for cell, width, number in zip(row, widths, right, strict=True)
+        )
+        for row in texts
+    ]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def size_text(count: int) -> str:
+    """Bytes as people read them: ``1.4 GiB``."""
+    value, unit = float(count), 0
+    while value >= 1000 and unit < 4:
+        value, unit = value / 1024, unit + 1
+    return f"{value:.0f} B" if unit == 0 else f"{value:.{0 if value >= 100 else 1}f} {'KMGT'[unit - 1]}iB"
+
+
+def duration_text(seconds: float) -> str:
+    """A stretch of time as people say it: ``2 h 5 min``."""
+    minutes, hours = round(seconds / 60), round(seconds / 3600)
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if minutes < 60:
+        return f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60} min" if hours < 48 else f"{hours // 24} days {hours % 24} h"

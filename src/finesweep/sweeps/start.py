@@ -88,7 +88,7 @@ def run_sweep(hydra: Hydra, overrides: Sequence[str], command: str, config_dir: 
             if record.status == "ok":
                 race.add(record)
     source = _source(asked, board, race)
-    pool = Pool(asked.launcher, _gpus(asked.jobs), max(job.values["trainer"]["devices"] for job in asked.jobs))
+    pool = Pool(asked.launcher, gpus_for(asked.jobs), max(job.values["trainer"]["devices"] for job in asked.jobs))
     sweep = Sweep(folder, source, asked.launcher, pool, board, command, lambda: _write(folder))
     try:
         if not source.exhausted:
@@ -120,7 +120,7 @@ def _done(sweep: Path, job: Job) -> bool:
     return False
 
 
-def _gpus(jobs: Sequence[Job]) -> int:
+def gpus_for(jobs: Sequence[Job]) -> int:
     """How many GPUs there are for jobs that use them."""
     if all(job.values["trainer"]["accelerator"] != "gpu" for job in jobs):
         return 0

@@ -26,6 +26,9 @@ from finesweep.training.optimizers import OptimizerSettings
 from finesweep.training.schedules import Schedule
 from finesweep.training.settings import TrainerSettings
 
+#: Of each split.
+Features = dict[str, Sequence[Feature]]
+
 
 @dataclass(frozen=True)
 class Components:
@@ -104,15 +107,25 @@ def assemble(parts: Components) -> Assembled:
     seed_everything(parts.seed)
     loaded = parts.model.load(parts.task, examples.labels, parts.longest, parts.strategy.loading())
     model = parts.apply(loaded)
-    return connect(parts, examples, loaded, model)
+    return connect(parts, examples, encoded(parts, examples, loaded), loaded, model)
 
 
-def connect(parts: Components, examples: Examples, loaded: Loaded, model: nn.Module) -> Assembled:
-    """Encode the rows and put data, model and task together."""
+def encoded(parts: Components, examples: Examples, loaded: Loaded) -> Features:
+    """The rows of each split as the model takes them; what is cut off is noted."""
+    frame, length = _frame(parts, examples, loaded), parts.data.max_length
+    features = {split: parts.task.encode(rows, frame) for split, rows in examples.splits.items()}
+    examples.notes.extend(note for split in features for note in _cuts(split, features[split], length))
+    return features
+
+
+def _frame(parts: Components, examples: Examples, loaded: Loaded) -> Frame:
+    return Frame(loaded.tokenizer, examples.labels, parts.data.max_length, loaded.kind)
+
+
+def connect(parts: Components, examples: Examples, features: Features, loaded: Loaded, model: nn.Module) -> Assembled:
+    """Put data, model and task together."""
     task, source, trainer = parts.task, parts.data, parts.trainer
-    frame = Frame(loaded.tokenizer, examples.labels, source.max_length, loaded.kind)
-    features = {split: task.encode(rows, frame) for split, rows in examples.splits.items()}
-    examples.notes.extend(note for split in features for note in _cuts(split, features[split], source.max_length))
+    frame = _frame(parts, examples, loaded)
     data = DataModule(
         examples.splits,
         features,
