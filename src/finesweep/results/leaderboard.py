@@ -275,7 +275,7 @@ def _terminal(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     from rich.table import Table
 
     more = f"The best {_SHOWN} of {len(rows)}; all are in leaderboard.csv. " if len(rows) > _SHOWN else ""
-    shown = Table(title="Leaderboard", title_justify="left", caption=more + _NOTE, caption_justify="left")
+    shown = Table(title="Leaderboard", title_justify="left")
     for name, column in zip(header, zip(*rows, strict=True), strict=True):
         shown.add_column(name.replace("_", " "), justify="right" if numeric(column) else "left")
     for row in rows[:_SHOWN]:
@@ -283,4 +283,5 @@ def _terminal(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     console = Console(width=max(100, shutil.get_terminal_size((140, 24)).columns))
     with console.capture() as capture:
         console.print(shown)
+        console.print(more + _NOTE, style="dim", highlight=False, markup=False)
     return capture.get().rstrip()

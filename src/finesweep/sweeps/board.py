@@ -50,6 +50,7 @@ class Board:
         self._counts = {"ok": 0, "failed": 0, "pruned": 0, "interrupted": 0}
         self._began = self._drawn = time.monotonic()
         self._live: Live | None = None
+        self._standing = ""
 
     def __enter__(self) -> "Board":
         if self._console.is_terminal:
@@ -92,6 +93,10 @@ class Board:
         took = f" in {_clock(time.monotonic() - row.began)}" if row is not None else ""
         self.say(f"{self._place()} {job} {status}{took}{': ' + what if what else ''}")
 
+    def stands(self, leaderboard: str) -> None:
+        """The leaderboard so far, which a terminal shows below the jobs at work."""
+        self._standing = leaderboard
+
     def refresh(self) -> None:
         """Draw anew, if it is time."""
         if self._live is not None and time.monotonic() - self._drawn > _EVERY:
@@ -116,7 +121,7 @@ class Board:
         left = ""
         if done and self.total:
             left = f", about {_clock((time.monotonic() - self._began) / done * (self.total - done))} left"
-        return Group(Text(f"{head}{f' ({counts})' if counts else ''}{left}"), table)
+        return Group(Text(f"{head}{f' ({counts})' if counts else ''}{left}"), table, Text.from_ansi(self._standing))
 
 
 def _clock(seconds: float) -> str:

@@ -89,7 +89,7 @@ def run_sweep(hydra: Hydra, overrides: Sequence[str], command: str, config_dir: 
                 race.add(record)
     source = _source(asked, board, race)
     pool = Pool(asked.launcher, gpus_for(asked.jobs), max(job.values["trainer"]["devices"] for job in asked.jobs))
-    sweep = Sweep(folder, source, asked.launcher, pool, board, command, lambda: _write(folder))
+    sweep = Sweep(folder, source, asked.launcher, pool, board, command, lambda: board.stands(_write(folder)))
     try:
         if not source.exhausted:
             with board:
