@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -120,6 +120,7 @@ _SCORES = st.dictionaries(
 )
 
 
+@settings(deadline=None)
 @given(_SCORES, st.randoms())
 def test_what_is_said_of_gaps_is_what_scipy_says(scores: dict[str, dict[int, float]], order: object) -> None:
     records = board(scores)

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from finesweep.results.record import RunRecord
@@ -42,6 +42,7 @@ def test_nothing_is_said_before_there_is_a_spread() -> None:
     assert not race({"a": [0.9, 0.91], "b": [0.1]}).lost(config("b", 1))
 
 
+@settings(deadline=None)
 @given(
     st.dictionaries(st.sampled_from("abcde"), st.lists(st.floats(0, 1), min_size=1, max_size=4), min_size=1),
     st.floats(0.001, 0.5),
