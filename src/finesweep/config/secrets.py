@@ -1,5 +1,6 @@
 """Keep tokens and passwords out of what is written down."""
 
+import functools
 import re
 from typing import Any
 
@@ -24,6 +25,8 @@ _BEARER = re.compile(r"(\b(?:Bearer|Basic)\s+)([\w.~+/=-]{8,})")
 _IN_URL = re.compile(r"(\w+://[^\s/:@]*:)([^\s/@]+)(?=@)|(https?://)([^\s/:@]{20,})(?=@)")
 #: What GitHub, Hugging Face, OpenAI, AWS and GitLab give out.
 _KNOWN = re.compile(r"\b(?:hf_[A-Za-z0-9]{20,}|gh[opsu]_\w{20,}|github_pat_\w{20,}|glpat-[\w-]{20,}|AKIA[A-Z0-9]{16})")
+#: Letters that one of them has at least.
+_SHORTEST = 20
 
 MASK = "***"
 _CODE = (".py", ".pyi", ".ipynb")
@@ -34,8 +37,14 @@ def is_secret(key: str, value: Any) -> bool:
     if isinstance(value, bool) or value in (None, ""):
         return False
     if isinstance(value, int):
-        return bool(_PASSWORD_KEY.search(key))
-    return isinstance(value, str) and bool(_SECRET_KEY.search(key))
+        return _fits(_PASSWORD_KEY, key)
+    return isinstance(value, str) and _fits(_SECRET_KEY, key)
+
+
+@functools.lru_cache(maxsize=10_000)
+def _fits(pattern: re.Pattern[str], key: str) -> bool:
+    """Remembered: a sweep asks the same few hundred keys a thousand times."""
+    return bool(pattern.search(key))
 
 
 def redacted(value: Any) -> Any:
@@ -76,8 +85,9 @@ def redacted_diff(text: str) -> str:
 
 
 def _without_forms(text: str) -> str:
-    text = _IN_URL.sub(lambda m: f"{m[1] or m[3]}{MASK}", text)
-    return _KNOWN.sub(MASK, text)
+    if "://" in text:
+        text = _IN_URL.sub(lambda m: f"{m[1] or m[3]}{MASK}", text)
+    return _KNOWN.sub(MASK, text) if len(text) >= _SHORTEST else text
 
 
 def _masked(match: re.Match[str]) -> str:
