@@ -1,173 +1,132 @@
-"""Leaderboards of hand-written records: who is ranked where, and what is said of the gaps."""
+"""The leaderboard: which runs are one configuration, what is said of it, and how it is shown; without a training."""
 
+import csv
 import math
+import random
+import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from finesweep.results.leaderboard import entries, table, write_leaderboard
-from finesweep.results.record import RunRecord
-from finesweep.results.significance import holm
+from finesweep.config.identity import config_hash
+from finesweep.results.leaderboard import compact, entries, note, table, write_leaderboard
+from finesweep.results.record import RunRecord, recorded_config, records_in
+
+OLD = Path(__file__).parent / "run_of_format_1"
 
 
-def record(folder: Path, overrides: list[str], f1: float, test: float = 0.5, status: str = "ok") -> RunRecord:
+def record(
+    folder: Path, overrides: list[str], f1: float = 0.5, test: float = 0.5, status: str = "ok", **config: Any
+) -> RunRecord:
+    """Of a job with these overrides; with a configuration that holds ``config`` if that is given."""
     seed = int(dict(text.split("=") for text in overrides).get("seed", 1))
-    done = RunRecord(folder, "demo", seed, " ".join(overrides), "", overrides)
+    done = RunRecord(folder / " ".join(overrides), "demo", seed, " ".join(overrides), "", overrides)
+    if config:
+        done.config = {"seed": seed, "data": {"name": "demo", "fold": 0}, **config}
+        done.config_hash = config_hash(done.config)
     done.status = status  # type: ignore[assignment]
     if status == "ok":
         done.metrics = {"validation": {"f1": f1, "loss": 1 - f1}, "test": {"f1": test}}
         done.objective = {"metric": "f1", "direction": "maximize", "value": f1, "epoch": 1, "step": 1}
         done.parameters = {"total": 10, "trainable": 5}
         done.timing = {"train_seconds": 2.0}
+        done.peak_memory_bytes = 3_000_000_000
     return done
 
 
-def test_folds_are_replicates_too(tmp_path: Path) -> None:
-    runs = [(lr, fold, seed) for lr in (1, 2) for fold in (0, 1, 2) for seed in (1, 2)]
-    records = [
-        record(tmp_path, [f"optimizer.lr={lr}", f"data.fold={fold}", f"seed={seed}"], 0.1 * lr + 0.01 * fold)
-        for lr, fold, seed in runs
-    ]
-    header, rows = table(entries(records))
-    assert "data.fold" not in header
-    assert [dict(zip(header, row, strict=True))["n"] for row in rows] == [6, 6]
-    assert dict(zip(header, rows[0], strict=True))["val_f1_mean"] == pytest.approx(0.21)
-
-
-def test_data_sets_and_metrics_are_ranked_apart(tmp_path: Path) -> None:
-    records = [
-        record(tmp_path, [f"data={data}", f"optimizer.lr={lr}"], value)
-        for data, lr, value in (("a", 1, 0.2), ("a", 2, 0.3), ("b", 1, 0.9), ("b", 2, 0.8))
-    ]
-    for each in records[2:]:
-        each.objective["metric"] = "loss"
-        each.objective["direction"] = "minimize"
-        each.objective["value"] = each.metrics["validation"]["loss"]
-        each.metrics["test"]["loss"] = 0.4
-    header, rows = table(entries(records))
-    told = [dict(zip(header, row, strict=True)) for row in rows]
-    assert [(row["data"], row["metric"], row["rank"], row["optimizer.lr"]) for row in told] == [
-        ("a", "f1", 1, "2"), ("a", "f1", 2, "1"), ("b", "loss", 1, "1"), ("b", "loss", 2, "2"),
-    ]  # fmt: skip
-    assert [row["test_objective_mean"] for row in told] == [0.5, None, 0.4, None]
-
-
-def test_the_leaderboard_groups_seeds_and_ranks_by_validation(tmp_path: Path) -> None:
-    records = [
-        record(tmp_path, ["optimizer.lr=1", "seed=1", "data=demo"], 0.5, test=0.99),
-        record(tmp_path, ["optimizer.lr=1", "seed=2", "data=demo"], 0.7, test=0.99),
-        record(tmp_path, ["optimizer.lr=2", "seed=1", "data=demo"], 0.9, test=0.1),
-        record(tmp_path, ["optimizer.lr=2", "seed=2", "data=demo"], 0.0, status="failed"),
-        record(tmp_path, ["optimizer.lr=3", "seed=1", "data=demo"], 0.0, status="failed"),
-    ]
-    header, rows = table(entries(records))
-    told = [dict(zip(header, row, strict=True)) for row in rows]
-    assert [row["optimizer.lr"] for row in told] == ["2", "1", "3"]
-    assert [row["rank"] for row in told] == [1, 2, None]
-    assert [(row["n"], row["failed"]) for row in told] == [(1, 1), (2, 0), (0, 1)]
-    assert [row["val_f1_mean"] for row in told] == [0.9, 0.6, None]
-    assert [row["val_f1_std"] for row in told] == [None, pytest.approx(0.141421, abs=1e-6), None]
-    assert [row["test_f1_mean"] for row in told] == [0.1, None, None]
-    shown = write_leaderboard(records, tmp_path)
-    assert "optimizer.lr" in (tmp_path / "leaderboard.csv").read_text()
-    lines = (tmp_path / "leaderboard.md").read_text().splitlines()
-    assert sum(line.startswith("| ") for line in lines) == 5  # header, rule and three configurations
-    assert "0.6000" in shown
-
-
-def test_a_minimised_objective_ranks_the_lowest_first(tmp_path: Path) -> None:
-    records = [record(tmp_path, [f"optimizer.lr={n}"], f1) for n, f1 in ((1, 0.9), (2, 0.1))]
+def minimised(records: list[RunRecord]) -> list[RunRecord]:
+    """The same with the loss for an objective."""
     for each in records:
         each.objective |= {"metric": "loss", "direction": "minimize", "value": each.metrics["validation"]["loss"]}
-    assert [entry.settings["optimizer.lr"] for entry in entries(records)] == ["1", "2"]
+        each.metrics["test"]["loss"] = 0.4
+    return records
 
 
-def test_all_failed_is_still_a_leaderboard(tmp_path: Path) -> None:
-    shown = write_leaderboard([record(tmp_path, ["seed=1"], 0, status="failed")], tmp_path)
-    assert "failed" in shown
-
-
-def test_what_is_no_number_is_ranked_behind(tmp_path: Path) -> None:
-    records = [record(tmp_path, [f"optimizer.lr={lr}"], value) for lr, value in ((1, 0.5), (2, math.nan), (3, 0.9))]
-    for each, value in zip(records, (0.5, math.nan, 0.9), strict=True):
-        each.objective["value"] = value
-    _, rows = table(entries(records))
-    assert [row[1] for row in rows] == ["3", "1", "2"]
-
-
-def board(scores: dict[str, dict[int, float]]) -> list[RunRecord]:
+def board(scores: Mapping[str, Mapping[int, float]]) -> list[RunRecord]:
     """Records of ``{lr: {seed: f1}}``."""
-    return [
-        record(Path(), [f"optimizer.lr={lr}", f"seed={seed}"], f1)
-        for lr, each in scores.items()
-        for seed, f1 in each.items()
-    ]
+    runs = [(lr, seed, f1) for lr, each in scores.items() for seed, f1 in each.items()]
+    return [record(Path(), [f"optimizer.lr={lr}", f"seed={seed}"], f1) for lr, seed, f1 in runs]
 
 
-def rows_of(records: list[RunRecord]) -> list[dict[str, object]]:
+def rows_of(records: list[RunRecord]) -> list[dict[str, Any]]:
     header, rows = table(entries(records))
     return [dict(zip(header, row, strict=True)) for row in rows]
 
 
-_SCORES = st.dictionaries(
-    st.sampled_from("abcd"),
-    st.dictionaries(st.integers(1, 5), st.floats(0, 1).map(lambda x: round(x, 3)), min_size=2),
-    min_size=2,
-)
+# Which runs are one configuration.
 
 
-@settings(deadline=None)
-@given(_SCORES, st.randoms())
-def test_what_is_said_of_gaps_is_what_scipy_says(scores: dict[str, dict[int, float]], order: object) -> None:
-    records = board(scores)
-    order.shuffle(records)  # type: ignore[attr-defined]
-    told = rows_of(records)
-    best = scores[str(told[0]["optimizer.lr"])]
-    assert np.mean(list(best.values())) == pytest.approx(max(np.mean(list(each.values())) for each in scores.values()))
-    raw = []
-    for row in told:
-        mine = scores[str(row["optimizer.lr"])]
-        values = list(mine.values())
-        assert row["n"] == len(values)
-        if np.ptp(values) > 0:
-            low, high = stats.t.interval(0.95, len(values) - 1, np.mean(values), stats.sem(values))
-            assert (row["val_f1_ci_low"], row["val_f1_ci_high"]) == pytest.approx((low, high), abs=2e-6)
-        if row["rank"] == 1 or row["p"] is None:
-            continue
-        if mine.keys() <= best.keys():
-            p = stats.ttest_rel([best[seed] for seed in mine], values).pvalue
-        else:
-            p = stats.ttest_ind(list(best.values()), values, equal_var=False).pvalue
-        assert row["p"] == pytest.approx(p, abs=2e-6)
-        raw.append((p, row["p_holm"], row["significant"]))
-    for (_, adjusted, significant), expected in zip(raw, holm([p for p, _, _ in raw]), strict=True):
-        assert adjusted == pytest.approx(expected, abs=2e-6)
-        assert significant == ("yes" if expected < 0.05 else "no")
+def test_folds_are_replicates_too(tmp_path: Path) -> None:
+    runs = [(lr, fold, seed) for lr in (1, 2) for fold in (0, 1, 2) for seed in (1, 2)]
+    rows = rows_of([
+        record(tmp_path, [f"optimizer.lr={lr}", f"data.fold={fold}", f"seed={seed}"], 0.1 * lr + 0.01 * fold)
+        for lr, fold, seed in runs
+    ])  # fmt: skip
+    assert "data.fold" not in rows[0]
+    assert [(row["n"], row["seeds"]) for row in rows] == [(6, 2), (6, 2)]
+    assert rows[0]["val_f1_mean"] == pytest.approx(0.21)
 
 
-def test_a_clear_gap_is_significant_and_a_small_one_is_not(tmp_path: Path) -> None:
-    noise = {1: 0.001, 2: -0.002, 3: 0.003}
-    records = board({lr: {seed: at + sign * n for seed, n in noise.items()} for lr, at, sign in
-                     (("1", 0.9, 1), ("2", 0.899, -1), ("3", 0.5, -1))})  # fmt: skip
-    assert [row["significant"] for row in rows_of(records)] == [None, "no", "yes"]
-    shown = write_leaderboard(records, tmp_path)
-    assert "*" in shown
-    assert "0.9007 ± 0.0025 [0.8944, 0.9069]" in (tmp_path / "leaderboard.md").read_text()
+def test_one_who_says_the_default_and_one_who_does_not_are_one_configuration(tmp_path: Path) -> None:
+    optimizer = {"_target_": "finesweep.training.optimizers.AdamW", "lr": 0.001, "momentum": None, "nesterov": True}
+    said = [
+        ["seed=1"], ["optimizer=adamw", "seed=2"], ["optimizer.lr=1e-3", "optimizer.momentum=null", "seed=3"],
+        ["optimizer.nesterov=true", "seed=4"],
+    ]  # fmt: skip
+    records = [record(tmp_path, each, optimizer=optimizer) for each in said]
+    records.append(record(tmp_path, ["optimizer.lr=0.2", "seed=1"], optimizer={**optimizer, "lr": 0.2}))
+    rows = rows_of(records)
+    assert {(row["optimizer.lr"], row["n"]) for row in rows} == {("0.001", 4), ("0.2", 1)}
+    assert not {"optimizer.momentum", "optimizer.nesterov"} & rows[0].keys()
 
 
-def test_runs_that_did_not_end_well_are_counted_each_as_what_they_are(tmp_path: Path) -> None:
-    ends = ["ok", "failed", "pruned", "pruned", "interrupted"]
-    records = [record(tmp_path, [f"seed={seed}"], 0.5, status=status) for seed, status in enumerate(ends)]
-    (row,) = rows_of(records)
-    assert (row["n"], row["failed"], row["pruned"], row["interrupted"]) == (1, 1, 2, 1)
-    write_leaderboard(records, tmp_path)
-    assert "| pruned |" in (tmp_path / "leaderboard.md").read_text()
-    write_leaderboard(records[:1], tmp_path)
-    assert "| pruned |" not in (tmp_path / "leaderboard.md").read_text()
+def test_an_option_that_was_not_chosen_is_named(tmp_path: Path) -> None:
+    strategy = {"_target_": "finesweep.strategies.full.Full", "name": "full"}
+    lora = {"_target_": "finesweep.strategies.peft_method.Lora", "name": "lora"}
+    rows = rows_of([
+        record(tmp_path, ["seed=1"], finetune_strategy=strategy, optimizer={"_target_": "a.b.AdamW", "lr": 1}),
+        record(tmp_path, ["finetune_strategy=lora", "optimizer=sgd"], finetune_strategy=lora,
+               optimizer={"_target_": "a.b.SGD", "lr": 2}),
+    ])  # fmt: skip
+    assert {(row["finetune_strategy"], row["optimizer"]) for row in rows} == {("full", "AdamW"), ("lora", "sgd")}
+
+
+def test_keys_that_change_no_result_are_no_columns(tmp_path: Path) -> None:
+    overrides = ["hydra.run.dir=a", "hydra/launcher=local", "name=x", "logger.project=p", "trainer.progress=false"]
+    (row,) = rows_of([record(tmp_path, ["seed=1"], x=1), record(tmp_path, [*overrides, "seed=2"], x=1)])
+    assert row["n"] == 2
+    assert not {text.partition("=")[0] for text in overrides} & row.keys()
+
+
+def test_configurations_that_no_command_line_tells_apart_are_told_apart(tmp_path: Path) -> None:
+    """As when a file of configuration was edited between two runs."""
+    rows = rows_of([record(tmp_path / str(r), ["seed=1"], finetune_strategy={"name": "lora", "r": r}) for r in (4, 8)])
+    assert {row["finetune_strategy.r"] for row in rows} == {"4", "8"}
+
+
+def test_data_sets_that_experiments_brought_are_ranked_apart(tmp_path: Path) -> None:
+    rows = rows_of([
+        record(tmp_path, [f"experiment={name}", "seed=1"], data={"name": name, "fold": 0}) for name in ("a", "b")
+    ])  # fmt: skip
+    assert [(row["data"], row["rank"]) for row in rows] == [("a", 1), ("b", 1)]
+
+
+def test_a_run_of_format_1_is_grouped_by_its_config_yaml(tmp_path: Path) -> None:
+    shutil.copytree(OLD, tmp_path / "old")
+    old = RunRecord.read(tmp_path / "old")
+    values = {**recorded_config(old), "seed": 2}
+    new = RunRecord(tmp_path / "new", old.name, 2, config_hash(values), "", ["seed=2"], "ok", config=values)
+    new.metrics, new.objective = old.metrics, old.objective  # and nothing of what it costs
+    (row,) = rows_of([old, new])
+    assert (row["n"], row["train_seconds"], row["trainable_parameters"]) == (2, 1, 588169)
+    (tmp_path / "old" / "config.yaml").unlink()
+    assert [row["n"] for row in rows_of([RunRecord.read(tmp_path / "old")])] == [1]
 
 
 def test_a_job_that_was_done_twice_counts_once_and_what_was_done_is_done(tmp_path: Path) -> None:
@@ -179,15 +138,234 @@ def test_a_job_that_was_done_twice_counts_once_and_what_was_done_is_done(tmp_pat
     assert (row["n"], row["failed"], row["val_f1_mean"]) == (1, 0, 0.2)
 
 
-def test_one_who_says_the_default_and_one_who_does_not_are_one_configuration(tmp_path: Path) -> None:
-    overrides = [["seed=1"], ["optimizer.lr=0.1", "seed=2"], ["optimizer.lr=0.2", "seed=3"]]
-    records = [record(tmp_path, each, 0.5) for each in overrides]
-    for each, lr in zip(records, (0.1, 0.1, 0.2), strict=True):
-        each.config = {"seed": each.seed, "data": {"name": "demo"}, "optimizer": {"lr": lr}}
-    assert {(row["optimizer.lr"], row["n"]) for row in rows_of(records)} == {("0.1", 2), ("0.2", 1)}
+# How they are ranked.
+
+
+def test_the_leaderboard_groups_seeds_and_ranks_by_validation(tmp_path: Path) -> None:
+    records = [
+        record(tmp_path, ["optimizer.lr=1", "seed=1", "data=demo"], 0.5, test=0.99),
+        record(tmp_path, ["optimizer.lr=1", "seed=2", "data=demo"], 0.7, test=0.99),
+        record(tmp_path, ["optimizer.lr=2", "seed=1", "data=demo"], 0.9, test=0.1),
+        record(tmp_path, ["optimizer.lr=2", "seed=2", "data=demo"], status="failed"),
+        record(tmp_path, ["optimizer.lr=3", "seed=1", "data=demo"], status="failed"),
+    ]
+    header, _ = table(entries(records))
+    assert header == [
+        "rank", "optimizer.lr", "metric", "n", "seeds", "failed", "pruned", "interrupted", "val_f1_mean", "val_f1_std",
+        "val_f1_ci_low", "val_f1_ci_high", "gap", "p", "p_holm", "significant", "test_f1_mean", "test_f1_std",
+        "trainable_parameters", "train_seconds", "peak_memory_bytes",
+    ]  # fmt: skip
+    told = rows_of(records)
+    assert [row["optimizer.lr"] for row in told] == ["2", "1", "3"]
+    assert [row["rank"] for row in told] == [1, 2, None]
+    assert [(row["n"], row["failed"]) for row in told] == [(1, 1), (2, 0), (0, 1)]
+    assert [row["val_f1_mean"] for row in told] == [0.9, 0.6, None]
+    assert [row["val_f1_std"] for row in told] == [None, pytest.approx(0.141421, abs=1e-6), None]
+    assert [row["gap"] for row in told] == [0, 0.3, None]
+    assert [row["p"] for row in told] == [None, None, None]
+    assert [row["test_f1_mean"] for row in told] == [0.1, None, None]
+    assert [row["peak_memory_bytes"] for row in told] == [3_000_000_000, 3_000_000_000, None]
+    shown = write_leaderboard(records, tmp_path)
+    with (tmp_path / "leaderboard.csv").open(newline="") as stream:
+        assert next(csv.reader(stream)) == header
+    lines = (tmp_path / "leaderboard.md").read_text().splitlines()
+    assert sum(line.startswith("| ") for line in lines) == 5  # header, rule and three configurations
+    assert "0.6000" in shown
+
+
+def test_data_sets_and_metrics_are_ranked_apart(tmp_path: Path) -> None:
+    records = [
+        record(tmp_path, [f"data={data}", f"optimizer.lr={lr}"], value)
+        for data, lr, value in (("a", 1, 0.2), ("a", 2, 0.3), ("b", 1, 0.9), ("b", 2, 0.8))
+    ]
+    minimised(records[2:])
+    told = rows_of(records)
+    assert [(row["data"], row["metric"], row["rank"], row["optimizer.lr"]) for row in told] == [
+        ("a", "f1", 1, "2"), ("a", "f1", 2, "1"), ("b", "loss", 1, "1"), ("b", "loss", 2, "2"),
+    ]  # fmt: skip
+    assert [row["test_objective_mean"] for row in told] == [0.5, None, 0.4, None]
+    assert "metric" in compact(entries(records))[0]
+
+
+def test_a_minimised_objective_ranks_the_lowest_first(tmp_path: Path) -> None:
+    rows = rows_of(minimised([record(tmp_path, [f"optimizer.lr={n}"], f1) for n, f1 in ((1, 0.9), (2, 0.1))]))
+    assert [(row["optimizer.lr"], row["gap"]) for row in rows] == [("1", 0), ("2", pytest.approx(0.8))]
+
+
+def test_all_failed_is_still_a_leaderboard(tmp_path: Path) -> None:
+    shown = write_leaderboard([record(tmp_path, ["seed=1"], status="failed")], tmp_path)
+    assert "failed" in shown
+
+
+@pytest.mark.parametrize("odd", [math.nan, math.inf])
+def test_what_is_no_number_has_no_rank_and_leaves_the_others_alone(tmp_path: Path, odd: float) -> None:
+    scores = {"1": {1: 0.9, 2: 0.91}, "2": {1: 0.95, 2: odd}, "3": {1: 0.1, 2: 0.12}}
+    without = rows_of(board({lr: scores[lr] for lr in ("1", "3")}))
+    rows = rows_of(board(scores))
+    assert [(row["optimizer.lr"], row["rank"]) for row in rows] == [("1", 1), ("3", 2), ("2", None)]
+    assert rows[:2] == without
+    assert rows[2]["p"] is None
+    write_leaderboard(board(scores), tmp_path)
+
+
+def test_runs_that_did_not_end_well_are_counted_each_as_what_they_are(tmp_path: Path) -> None:
+    ends = ["ok", "failed", "pruned", "pruned", "interrupted"]
+    records = [record(tmp_path, [f"seed={seed}"], status=status) for seed, status in enumerate(ends)]
+    (row,) = rows_of(records)
+    assert (row["n"], row["failed"], row["pruned"], row["interrupted"]) == (1, 1, 2, 1)
+    write_leaderboard(records, tmp_path)
+    assert "| pruned |" in (tmp_path / "leaderboard.md").read_text()
+    write_leaderboard(records[:1], tmp_path)
+    assert "| pruned |" not in (tmp_path / "leaderboard.md").read_text()
+
+
+# What is said of spread and gaps.
+
+_SCORES = st.dictionaries(
+    st.sampled_from("abcd"),
+    st.dictionaries(st.integers(1, 5), st.floats(0, 1).map(lambda x: round(x, 3)), min_size=2),
+    min_size=2,
+)
+
+
+@pytest.mark.filterwarnings("ignore:Precision loss")
+@settings(deadline=None)
+@given(_SCORES)
+def test_what_is_said_of_gaps_is_what_scipy_says(scores: dict[str, dict[int, float]]) -> None:
+    told = rows_of(board(scores))
+    best = scores[told[0]["optimizer.lr"]]
+    assert np.mean([*best.values()]) == pytest.approx(max(np.mean([*each.values()]) for each in scores.values()))
+    raw = []
+    for row in told:
+        mine = scores[row["optimizer.lr"]]
+        values = list(mine.values())
+        assert row["n"] == len(values)
+        assert row["gap"] == pytest.approx(np.mean([*best.values()]) - np.mean(values), rel=1e-5, abs=1e-9)
+        if np.ptp(values) > 0:
+            low, high = stats.t.interval(0.95, len(values) - 1, np.mean(values), stats.sem(values))
+            assert (row["val_f1_ci_low"], row["val_f1_ci_high"]) == pytest.approx((low, high), rel=1e-5, abs=1e-9)
+        if row["rank"] == 1 or row["p"] is None:
+            continue
+        shared = sorted(mine.keys() & best.keys())
+        if len(shared) == min(len(mine), len(best)):
+            p = stats.ttest_rel([best[seed] for seed in shared], [mine[seed] for seed in shared]).pvalue
+        else:
+            p = stats.ttest_ind([*best.values()], values, equal_var=False).pvalue
+        assert row["p"] == pytest.approx(p, rel=1e-5)
+        raw.append((p, row["p_holm"], row["significant"]))
+    for p, adjusted, significant in raw:  # Holm by his definition
+        steps = sorted(each for each, _, _ in raw)
+        expected = max(min(1, (len(raw) - i) * step) for i, step in enumerate(steps) if step <= p)
+        assert adjusted == pytest.approx(expected, rel=1e-5)
+        assert significant == ("yes" if adjusted < 0.05 else "no")
+
+
+@settings(deadline=None, max_examples=40)
+@given(_SCORES, st.randoms(use_true_random=False))
+def test_the_order_of_the_records_does_not_matter(scores: dict[str, dict[int, float]], order: random.Random) -> None:
+    records = board(scores)
+    before = table(entries(records))
+    order.shuffle(records)
+    assert table(entries(records)) == before
+
+
+@settings(deadline=None, max_examples=40)
+@given(_SCORES)
+def test_what_is_maximised_or_minimised_is_the_same_the_other_way_round(scores: dict[str, dict[int, float]]) -> None:
+    means = [np.mean([*each.values()]) for each in scores.values()]
+    assume(min(abs(a - b) for i, a in enumerate(means) for b in means[:i]) > 1e-6)  # ties may fall either way
+    told, other = rows_of(board(scores)), rows_of(minimised(board(scores)))
+    for key in ("optimizer.lr", "rank", "gap", "p", "p_holm"):
+        assert [row[key] for row in told] == [
+            each if isinstance(each, str | int | None) else pytest.approx(each, rel=1e-4, abs=1e-8)
+            for each in (row[key] for row in other)
+        ]
+
+
+def test_folds_of_a_seed_are_one_value(tmp_path: Path) -> None:
+    first, second = np.array([0.7, 0.72, 0.77]), np.array([0.6, 0.66, 0.68])
+    records = [
+        record(tmp_path, [f"optimizer.lr={lr}", f"seed={seed}", f"data.fold={fold}"], float(score + off))
+        for lr, scores in (("1", first), ("2", second))
+        for fold, off in ((0, -0.1), (1, 0.1))
+        for seed, score in enumerate(scores)
+    ]
+    best, other = rows_of(records)
+    assert (best["n"], best["seeds"]) == (6, 3)
+    assert best["val_f1_std"] == pytest.approx(np.std(first, ddof=1), rel=1e-5)
+    assert other["p"] == pytest.approx(stats.ttest_rel(first, second).pvalue, rel=1e-5)
+    # The last seed without its fold 1 is no pair of the other's, whose mean is over both.
+    _, other = rows_of(records[:-1])
+    welch = stats.ttest_ind(first, second - [0, 0, 0.1], equal_var=False)
+    assert other["p"] == pytest.approx(welch.pvalue, rel=1e-5)
+
+
+def test_a_single_seed_with_folds_has_their_spread_but_no_interval_and_no_test(tmp_path: Path) -> None:
+    records = [
+        record(tmp_path, [f"optimizer.lr={lr}", f"data.fold={fold}"], lr / 10 + fold / 100)
+        for lr in (1, 2)
+        for fold in (0, 1, 2)
+    ]
+    rows = rows_of(records)
+    assert [(row["n"], row["seeds"]) for row in rows] == [(3, 1), (3, 1)]
+    assert rows[0]["val_f1_std"] == pytest.approx(0.01)
+    assert {row[key] for row in rows for key in ("val_f1_ci_low", "p", "significant")} == {None}
+    assert "a single seed ± is over its folds" in note(entries(records))
+
+
+def test_a_clear_gap_is_significant_and_a_small_one_is_not(tmp_path: Path) -> None:
+    noise = {1: 0.001, 2: -0.002, 3: 0.003}
+    at = {"1": (0.9, 1), "2": (0.899, -1), "3": (0.5, -1)}
+    records = board({lr: {seed: mean + sign * n for seed, n in noise.items()} for lr, (mean, sign) in at.items()})
+    assert [row["significant"] for row in rows_of(records)] == [None, "no", "yes"]
+    assert "<0.001*" in write_leaderboard(records, tmp_path)
+    assert "0.9007 ± 0.0025 [0.8944, 0.9069]" in (tmp_path / "leaderboard.md").read_text()
+
+
+def test_scores_on_other_rows_are_warned_of(tmp_path: Path) -> None:
+    records = [record(tmp_path, [f"data.split_seed={seed}"]) for seed in (1, 2)]
+    for each in records:
+        each.data = {"validation": {"rows": 3, "fingerprint": "same"}}
+    assert "same validation rows" not in note(entries(records))
+    records[1].data["validation"]["fingerprint"] = "other"
+    assert "Not all were scored on the same validation rows" in note(entries(records))
+
+
+# How it is shown.
 
 
 def test_a_terminal_shows_the_best_twenty(tmp_path: Path) -> None:
-    shown = write_leaderboard(board({str(lr): {1: lr / 100} for lr in range(30)}), tmp_path)
-    assert "The best 20 of 30" in shown
+    records = board({str(lr): {1: lr / 100} for lr in range(30)})
+    failed = record(tmp_path, ["optimizer.lr=0", "seed=2"], status="failed")
+    shown = write_leaderboard([*records, failed], tmp_path)
+    assert "The best 20 of 30; 10 more are in leaderboard.csv" in shown
+    assert sum(line.startswith("│") for line in shown.splitlines()) == 20
+    assert "failed" in shown  # though it is further down
     assert len((tmp_path / "leaderboard.csv").read_text().splitlines()) == 31
+
+
+def test_of_each_data_set_a_terminal_shows_the_best(tmp_path: Path) -> None:
+    runs = [(data, lr) for data in ("first", "second") for lr in range(25)]
+    shown = write_leaderboard(
+        [record(tmp_path, [f"data={d}", f"optimizer.lr={lr}"], lr / 100) for d, lr in runs], tmp_path
+    )
+    assert [sum(f"│ {data} " in line for line in shown.splitlines()) for data in ("first", "second")] == [10, 10]
+
+
+def test_brackets_and_pipes_are_shown_as_they_are(tmp_path: Path) -> None:
+    shown = write_leaderboard([record(tmp_path, [f"model.layers={each}"]) for each in ("[head]", "a|b")], tmp_path)
+    assert "[head]" in shown
+    assert "a|b" in shown
+    assert "a\\|b" in (tmp_path / "leaderboard.md").read_text()
+
+
+def test_records_are_read_again_where_they_have_changed(tmp_path: Path) -> None:
+    for seed in (1, 2):
+        record(tmp_path, [f"seed={seed}"]).end("ok")
+    known: dict[Path, Any] = {}
+    first, second = records_in(tmp_path, known)
+    second.folder.joinpath("record.json").unlink()
+    RunRecord.read(first.folder).end("failed", "it was mended")
+    (again,) = records_in(tmp_path, known)
+    assert again.error == "it was mended"
+    assert records_in(tmp_path, known)[0] is again

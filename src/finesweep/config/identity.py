@@ -23,6 +23,10 @@ NO_EFFECT = frozenset(
         "trainer.save_model",
     }
 )
+#: Keys that set replicates of one configuration apart: another seed, another fold of the same data.
+REPLICATES = ("seed", "data.fold")
+#: The seed and the fold of a run.
+Replicate = tuple[Any, Any]
 
 
 def plain(cfg: DictConfig) -> dict[str, Any]:
@@ -51,17 +55,22 @@ def without_replicate(values: dict[str, Any]) -> dict[str, Any]:
     return {**values, "seed": None, "data": {**values["data"], "fold": None}}
 
 
-def replicate(values: dict[str, Any]) -> tuple[Any, Any]:
+def replicate(values: dict[str, Any]) -> Replicate:
     """What sets replicates apart: the seed and the fold."""
     return values["seed"], values["data"].get("fold")
 
 
-def value_at(values: dict[str, Any], key: str) -> Any:
-    """What a configuration has at a key with dots in it, None where it has none."""
+def value_at(values: dict[str, Any], key: str, missing: Any = None) -> Any:
+    """What a configuration has at a key with dots in it, ``missing`` where it has no such key."""
     node: Any = values
     for part in key.split("."):
-        node = node.get(part) if isinstance(node, dict) else None
+        node = node.get(part, missing) if isinstance(node, dict) else missing
     return node
+
+
+def has_effect(key: str) -> bool:
+    """Whether a key of a command line, with dots or slashes in it, can change a result."""
+    return not any(key == each or key.startswith((f"{each}.", f"{each}/")) for each in NO_EFFECT)
 
 
 def effective(values: dict[str, Any]) -> dict[str, Any]:

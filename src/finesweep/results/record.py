@@ -7,13 +7,14 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
 
 from finesweep.config.errors import UserError
-from finesweep.config.identity import config_hash
+from finesweep.config.identity import REPLICATES, Replicate, config_hash, configuration, has_effect, replicate
 from finesweep.config.secrets import is_redacted, redacted, redacted_text
 
 FILE = "record.json"
@@ -112,6 +113,31 @@ class RunRecord:
             raise UserError(message, where=str(file), remedy="update finesweep")
         return record
 
+    @cached_property
+    def known_config(self) -> dict[str, Any]:
+        """``config``; of a record of old what its config.yaml holds, or nothing where that is gone."""
+        with contextlib.suppress(UserError):
+            return self.config or recorded_config(self)
+        return {}
+
+    @cached_property
+    def given(self) -> dict[str, str]:
+        """The overrides that can change a result: key or group -> value, as it was written."""
+        parts = (text.lstrip("+~").partition("=") for text in self.overrides)
+        return {key: value for key, _, value in parts if has_effect(key)}
+
+    @cached_property
+    def configuration(self) -> str:
+        """What it has in common with runs that differ in nothing but seed and fold."""
+        if self.known_config:
+            return configuration(self.known_config)
+        return json.dumps(sorted(each for each in self.given.items() if each[0] not in REPLICATES))
+
+    @cached_property
+    def replicate(self) -> Replicate:
+        """What sets it apart from those: its seed and fold."""
+        return replicate(self.known_config) if self.known_config else (self.seed, self.given.get("data.fold"))
+
 
 def recorded_config(record: RunRecord) -> dict[str, Any]:
     """The resolved configuration of a run, as its record or, in records of old, config.yaml holds it.
@@ -156,12 +182,21 @@ def working_folder(folder: str) -> Iterator[None]:
         yield
 
 
-def records_in(folder: Path) -> list[RunRecord]:
-    """The records of the runs right below a folder; one that cannot be read is no reason to stop."""
+def records_in(folder: Path, known: dict[Path, tuple[Any, RunRecord]] | None = None) -> list[RunRecord]:
+    """The records of the runs right below a folder; one that cannot be read is no reason to stop.
+
+    Args:
+        known: what was read before; only files that have changed since are read again, and it is brought up to date.
+    """
+    known = {} if known is None else known
     records = []
     for file in sorted(folder.glob(f"*/{FILE}")):
-        with contextlib.suppress(UserError):
-            records.append(RunRecord.read(file.parent))
+        with contextlib.suppress(UserError, FileNotFoundError):
+            state = file.stat()
+            version = state.st_ino, state.st_mtime_ns, state.st_size
+            if known.get(file, (None,))[0] != version:
+                known[file] = version, RunRecord.read(file.parent)
+            records.append(known[file][1])
     return records
 
 

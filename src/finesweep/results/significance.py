@@ -5,10 +5,15 @@ Approximate randomisation (Noreen 1989; Yeh 2000, https://aclanthology.org/C00-2
 seeds whether another seed could have. A claim about a configuration, not a single run, needs the second.
 """
 
-from collections.abc import Callable, Sequence
+import math
+import statistics
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+
+from finesweep.config.identity import Replicate
 
 #: Numbers that are held at once while resampling.
 _AT_ONCE = 5_000_000
@@ -110,19 +115,19 @@ def over_rows(first: Sequence[Tally], second: Sequence[Tally], *, resamples: int
     rows = np.arange(a.shape[1])
     batch = max(1, _AT_ONCE // a.size)
 
-    def mean(sums: np.ndarray) -> np.ndarray:  # (seeds, …, k) -> (…)
+    def of_sums(sums: np.ndarray) -> np.ndarray:  # (seeds, …, k) -> (…)
         return np.asarray(value(sums).mean(axis=0))
 
     def resampled(chosen: np.ndarray, axis: int = -1) -> np.ndarray:
         del axis  # scipy's, always the last
-        return mean(a[:, chosen].sum(axis=-2)) - mean(b[:, chosen].sum(axis=-2))
+        return of_sums(a[:, chosen].sum(axis=-2)) - of_sums(b[:, chosen].sum(axis=-2))
 
     def exchanged(x: np.ndarray, y: np.ndarray, axis: int = -1) -> np.ndarray:
         del y, axis
         # (…, rows) @ (seeds, rows, k): what is moved from one side to the other, as (seeds, …, k).
         moved = np.moveaxis(np.tensordot((x >= len(rows)).astype(float), b - a, axes=(-1, 1)), -2, 0)
         total_a, total_b = (each.sum(axis=1).reshape(len(a), *[1] * (x.ndim - 1), -1) for each in (a, b))
-        return mean(total_a + moved) - mean(total_b - moved)
+        return of_sums(total_a + moved) - of_sums(total_b - moved)
 
     observed = float(resampled(rows))
     if not np.any(a != b) or len(rows) < 2:
@@ -141,30 +146,74 @@ def over_rows(first: Sequence[Tally], second: Sequence[Tally], *, resamples: int
 def over_seeds(first: Sequence[float], second: Sequence[float], *, paired: bool) -> Test | None:
     """Compare two configurations by their scores with several seeds: Student's paired or Welch's t-test, two-sided.
 
-    Returns None where there is nothing to judge by: fewer than two seeds on a side, or no spread between them.
+    Returns None where there is nothing to judge by: fewer than two seeds on a side, no spread between them, or a score
+    that is no number.
     """
-    from scipy import stats
-
     if min(len(first), len(second)) < 2:
         return None
     a, b = np.asarray(first, dtype=float), np.asarray(second, dtype=float)
-    difference = float(a.mean() - b.mean())
+    largest = max(np.abs(a).max(), np.abs(b).max())
     spread = np.ptp(a - b) if paired else np.ptp(a) + np.ptp(b)
-    if spread <= 1e-9 * max(np.abs(a).max(), np.abs(b).max()):
+    if not np.isfinite(largest) or spread <= 1e-9 * largest:
         return None
-    result = stats.ttest_rel(a, b) if paired else stats.ttest_ind(a, b, equal_var=False)
-    interval = result.confidence_interval(0.95)
-    return Test(difference, float(interval.low), float(interval.high), float(result.pvalue))
+    # scipy.stats has these tests too, at a millisecond each and a second to import: too slow for a leaderboard that is
+    # written again and again.
+    if paired:
+        variance, freedom = (a - b).var(ddof=1) / len(a), len(a) - 1.0
+    else:
+        parts = np.array([a.var(ddof=1) / len(a), b.var(ddof=1) / len(b)])
+        variance = parts.sum()
+        freedom = variance**2 / (parts**2 / [len(a) - 1, len(b) - 1]).sum()  # Welch 1947, Satterthwaite 1946
+    return _t_test(float(a.mean() - b.mean()), float(np.sqrt(variance)), float(freedom))
+
+
+def _t_test(difference: float, error: float, freedom: float) -> Test:
+    """
+    Args:
+        error: standard error of the difference.
+    """
+    from scipy import special
+
+    half = float(special.stdtrit(freedom, 0.975)) * error
+    p = 2 * float(special.stdtr(freedom, -abs(difference) / error))
+    return Test(difference, difference - half, difference + half, p)
+
+
+def over_replicates(first: Mapping[Replicate, float], second: Mapping[Replicate, float]) -> Test | None:
+    """Compare two configurations by the scores of their runs, each seed with the mean over its folds.
+
+    Paired over the seeds that both have, with the same folds, if one of the two has no others (some drop out of a
+    race early); else, or with fewer than two of these, by Welch's test.
+    """
+    a, b = seed_scores(first), seed_scores(second)
+    unlike = {seed for seed, _ in first.keys() ^ second.keys()}
+    shared = [seed for seed in a if seed not in unlike]
+    if len(shared) > 1 and len(shared) == min(len(a), len(b)):
+        return over_seeds([a[seed] for seed in shared], [b[seed] for seed in shared], paired=True)
+    return over_seeds(list(a.values()), list(b.values()), paired=False)
+
+
+def seed_scores(scores: Mapping[Replicate, float]) -> dict[Any, float]:
+    """The score of each seed: the mean over its folds, which share training rows and are no independent replicates."""
+    found: dict[Any, list[float]] = {}
+    for (seed, _), score in scores.items():
+        found.setdefault(seed, []).append(score)
+    return {seed: mean(each) for seed, each in found.items()}
+
+
+def mean(scores: Sequence[float]) -> float:
+    """Of at least one score; nan if one of them is no finite number."""
+    return statistics.fmean(scores) if all(map(math.isfinite, scores)) else math.nan
 
 
 def interval(scores: Sequence[float]) -> tuple[float, float] | None:
-    """Student's 95 % confidence interval of the mean; None with fewer than two scores."""
-    from scipy import stats
+    """Student's 95 % confidence interval of the mean; None with fewer than two scores, or where one is no number."""
+    from scipy import special
 
-    if len(scores) < 2:
-        return None
     values = np.asarray(scores, dtype=float)
-    half = float(stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
+    if len(values) < 2 or not np.isfinite(values).all():
+        return None
+    half = float(special.stdtrit(len(values) - 1, 0.975) * values.std(ddof=1) / np.sqrt(len(values)))
     return float(values.mean()) - half, float(values.mean()) + half
 
 

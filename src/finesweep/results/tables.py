@@ -33,10 +33,10 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     """A Markdown table: text to the left, numbers to the right, floats with four digits."""
     number = [numeric([row[i] for row in rows]) for i in range(len(header))]
     lines = [
-        "| " + " | ".join(header) + " |",
+        "| " + " | ".join(map(_escaped, header)) + " |",
         "|" + "|".join(" ---: " if right else " --- " for right in number) + "|",
     ]
-    lines += ["| " + " | ".join(cell_text(cell) for cell in row) + " |" for row in rows]
+    lines += ["| " + " | ".join(_escaped(cell_text(cell)) for cell in row) + " |" for row in rows]
     return "\n".join(lines)
 
 
@@ -47,10 +47,17 @@ def numeric(cells: Sequence[Any]) -> bool:
 
 
 def cell_text(cell: Any) -> str:
-    """A cell as text: floats with four digits, nothing for None, a pipe escaped."""
+    """A cell as text: floats with four digits, or in powers of ten where these would all be zero; nothing for None."""
     if cell is None:
         return ""
-    return f"{cell:.4f}" if isinstance(cell, float) else str(cell).replace("|", "\\|")
+    if isinstance(cell, float):
+        return f"{cell:.1e}" if 0 < abs(cell) < 0.00005 else f"{cell:.4f}"
+    return str(cell)
+
+
+def _escaped(text: str) -> str:
+    """Text for one cell of a Markdown table, on one line and in one column."""
+    return text.replace("|", "\\|").replace("\n", " ")
 
 
 def aligned(rows: Sequence[Sequence[Any]]) -> str:

@@ -13,7 +13,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 
 from finesweep.config.errors import ConfigError, Problem
 from finesweep.config.grid import Space, values_of
-from finesweep.results.leaderboard import REPLICATES
+from finesweep.config.identity import REPLICATES
 
 #: Digits of a float that is searched for: a name of a folder can be read, and no result hangs on the fifth.
 _DIGITS = 4

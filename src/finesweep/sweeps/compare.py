@@ -10,17 +10,15 @@ from typing import Any, Literal
 import numpy as np
 
 from finesweep.config.errors import UserError
-from finesweep.config.identity import configuration, differences, effective, replicate, without_replicate
+from finesweep.config.identity import REPLICATES, differences, effective, without_replicate
 from finesweep.config.instantiate import build
-from finesweep.results.leaderboard import REPLICATES, seed_scores
+from finesweep.results.configurations import Runs, by_configuration
 from finesweep.results.record import FILE, RunRecord, find_run, recorded_config
-from finesweep.results.significance import Tally, Test, holm, over_rows, over_seeds
+from finesweep.results.significance import Tally, Test, holm, over_replicates, over_rows
 from finesweep.results.tables import markdown_table
 from finesweep.tasks.base import Task
 
 Split = Literal["validation", "test"]
-#: The seed and the fold of a run.
-Replicate = tuple[Any, Any]
 
 
 @dataclass(frozen=True)
@@ -28,12 +26,8 @@ class Group:
     """One configuration: a run, or several that differ in nothing but seed and fold."""
 
     name: str
-    runs: dict[Replicate, RunRecord]
+    runs: Runs
     config: dict[str, Any]
-
-    def seed_scores(self, split: Split, metric: str) -> dict[Any, float]:
-        """The score of each seed, the mean over its folds, which are no independent replicates."""
-        return seed_scores(self.records, split, metric)
 
     @property
     def records(self) -> list[RunRecord]:
@@ -172,13 +166,12 @@ def _groups(path: str, split: Split) -> list[Group]:
             raise UserError(
                 f"the run has no scores on {split}", where=str(record.folder), remedy="choose another --split"
             )
-    # The same seed twice (a run and its reproduction) is one replicate: counted twice it would feign certainty.
-    found: dict[str, Group] = {}
-    for record in sorted(records, key=lambda record: record.started):
-        values = recorded_config(record)
-        fresh = Group(_name(record) if inside else record.folder.name, {}, without_replicate(values))
-        found.setdefault(configuration(values), fresh).runs[replicate(values)] = record
-    groups = [Group(group.name, dict(sorted(group.runs.items(), key=str)), group.config) for group in found.values()]
+    configs = {record.folder: recorded_config(record) for record in records}
+    groups = []
+    for runs in by_configuration(records):
+        first = min(runs.values(), key=lambda record: record.started)
+        name = _name(first) if inside else first.folder.name
+        groups.append(Group(name, runs, without_replicate(configs[first.folder])))
     sign = -1 if groups and groups[0].records[0].objective["direction"] == "maximize" else 1
     return sorted(groups, key=lambda group: sign * statistics.mean(r.objective["value"] for r in group.records))
 
@@ -198,8 +191,8 @@ def _against(
     first: Group, other: Group, split: Split, metric: str, tallies: Mapping[Path, Tally | None], resamples: int
 ) -> Comparison:
     """The tests of one pair. What both have done with the same seed and fold is paired; else the order pairs."""
-    ours, theirs = (group.seed_scores(split, metric) for group in (first, other))
-    seeds = over_seeds(list(ours.values()), list(theirs.values()), paired=first.runs.keys() == other.runs.keys())
+    ours, theirs = ({each: run.metrics[split][metric] for each, run in group.runs.items()} for group in (first, other))
+    seeds = over_replicates(ours, theirs)
     by_seed = _pairs(first, other)
     rows = {
         tuple(pair[i].data.get(split, {}).get("fingerprint") for pair in pairs) for pairs in by_seed for i in (0, 1)

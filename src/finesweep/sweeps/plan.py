@@ -14,8 +14,7 @@ from finesweep.config.check import check
 from finesweep.config.compose import Composer, parse_overrides
 from finesweep.config.errors import ConfigError, Problem
 from finesweep.config.grid import Space, text_of
-from finesweep.config.identity import NO_EFFECT, config_hash, replicate
-from finesweep.results.leaderboard import REPLICATES
+from finesweep.config.identity import NO_EFFECT, REPLICATES, config_hash, replicate
 from finesweep.results.record import FILE, RunRecord
 
 #: Letters that a folder's name may have, and how many.

@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hydra._internal.hydra import Hydra
 
@@ -89,13 +89,14 @@ def run_sweep(hydra: Hydra, overrides: Sequence[str], command: str, config_dir: 
                 race.add(record)
     source = _source(asked, board, race)
     pool = Pool(asked.launcher, gpus_for(asked.jobs), max(job.values["trainer"]["devices"] for job in asked.jobs))
-    sweep = Sweep(folder, source, asked.launcher, pool, board, command, lambda: board.stands(_write(folder)))
+    known: dict[Path, tuple[Any, RunRecord]] = {}
+    sweep = Sweep(folder, source, asked.launcher, pool, board, command, lambda: board.stands(_write(folder, known)))
     try:
         if not source.exhausted:
             with board:
                 sweep.run()
     finally:
-        if text := _write(folder):
+        if text := _write(folder, known):
             print(text)
             print(f"\nResults: {folder}/leaderboard.csv, and a folder for each run beside it")
     return sweep.failures
@@ -129,7 +130,7 @@ def gpus_for(jobs: Sequence[Job]) -> int:
     return torch.cuda.device_count()
 
 
-def _write(folder: Path) -> str:
+def _write(folder: Path, known: dict[Path, tuple[Any, RunRecord]]) -> str:
     """Write the leaderboard of what there is; as text for a terminal."""
-    over = [record for record in records_in(folder) if record.status != "running"]
+    over = [record for record in records_in(folder, known) if record.status != "running"]
     return write_leaderboard(over, folder) if over else ""
