@@ -83,6 +83,9 @@ def test_a_run_leaves_metrics_predictions_and_a_report(trained: Callable[[str], 
         assert task.name in ("masked_lm", "causal_lm")
     report = (record.folder / "report.md").read_text()
     assert "## Scores on test" in report
+    data_of_report = json.loads((record.folder / "report.json").read_text())
+    assert all(f"### {table['title']}" in report for table in data_of_report["validation"]["tables"])
+    assert bool(data_of_report["test"]["confusion"]["labels"]) == ("figures/confusion_test.png" in report)
     assert (record.folder / "figures" / "learning_curve.png").stat().st_size > 1000
 
 

@@ -1,22 +1,42 @@
 """``report.md``: what a run was, what fine-tuning gained, its tables and pictures; and the card of its model."""
 
+import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from finesweep.results.figures import confusion_matrix, learning_curve
 from finesweep.results.record import RunRecord, write_atomically
-from finesweep.results.tables import Scores, markdown_table
+from finesweep.results.tables import ReportTable, Scores, markdown_table
+
+#: What report.md says of the scores, for programs.
+DATA = "report.json"
 
 
-def write_report(record: RunRecord, scores: Mapping[str, Scores], curves: Mapping[int, Mapping[str, float]]) -> None:
-    """Write ``report.md`` and its figures.
+def write_report(
+    record: RunRecord,
+    scores: Mapping[str, Scores],
+    curves: Mapping[int, Mapping[str, float]],
+    hardest: Mapping[str, ReportTable],
+) -> None:
+    """Write ``report.md`` and its figures, and ``report.json`` with the tables of each split and its confusion.
 
     Args:
         record: with metrics, timing and parameters.
         scores: of each split that was scored, with their tables.
         curves: step -> logged values.
+        hardest: of a split, the errors to look at.
     """
+    data = {
+        split: {
+            "tables": [asdict(table) for table in scored.tables],
+            "confusion": {"labels": scored.confusion_labels, "counts": scored.confusion_counts},
+            "hardest": asdict(hardest[split]) if split in hardest else None,
+        }
+        for split, scored in scores.items()
+    }
+    write_atomically(record.folder / DATA, json.dumps(data, indent=1, ensure_ascii=False) + "\n")
     metric = record.objective["metric"]
     learning_curve(curves, metric, record.objective["step"], record.folder / "figures" / "learning_curve.png")
     parts = [f"# {record.name}, seed {record.seed}\n", _summary(record), _gain(record)]
@@ -24,6 +44,8 @@ def write_report(record: RunRecord, scores: Mapping[str, Scores], curves: Mappin
     for split, scored in scores.items():
         parts.append(f"## Scores on {split}\n")
         parts += [table.markdown() for table in scored.tables]
+        if split in hardest and hardest[split].rows:
+            parts.append(hardest[split].markdown())
         if scored.confusion_labels:
             name = f"confusion_{split}.png"
             confusion_matrix(scored.confusion_labels, scored.confusion_counts, record.folder / "figures" / name)

@@ -9,7 +9,7 @@ from finesweep.config.errors import UserError
 from finesweep.config.fields import component
 from finesweep.config.schema import Objective
 from finesweep.data.table import Column, Plain, Wanted
-from finesweep.results.tables import Scores
+from finesweep.results.tables import ReportTable, Scores
 from finesweep.tasks.cells import text_of
 
 if TYPE_CHECKING:
@@ -219,6 +219,10 @@ class Task(ABC):
 
         pairs = zip(rows, predictions, strict=True)
         return mean_tally([self.score([row], [said], 0.0).metrics[metric] for row, said in pairs])
+
+    def hardest(self, rows: Sequence[Row], predictions: Sequence[Row]) -> ReportTable | None:
+        """The errors that the model was surest of, for people to read; None of a task that cannot tell."""
+        return None
 
     def row_from_text(self, text: str, where: str) -> Row:
         """A row to predict, without labels, from plain text. Raises UserError where plain text is not enough."""

@@ -11,6 +11,7 @@ from finesweep.data.table import Table, notes_of
 from finesweep.results.tables import ReportTable, Scores
 from finesweep.tasks.base import Batch, Examples, Feature, Frame, Row, Task
 from finesweep.tasks.cells import text_of
+from finesweep.tasks.hardest import hardest_rows
 from finesweep.tasks.tensors import IGNORED, class_loss, encode_texts, padded
 
 if TYPE_CHECKING:
@@ -152,6 +153,14 @@ class MultipleChoice(Task):
 
     def text_of_row(self, row: Row) -> str:
         return "\n".join([*(row[name] for name in ("context", "question") if name in row), *row["choices"]])
+
+    def hardest(self, rows: Sequence[Row], predictions: Sequence[Row]) -> ReportTable | None:
+        asked = [" ".join(row[name] for name in ("context", "question") if name in row) for row in rows]
+        gold, said = (
+            [f"{each['label']}: {row['choices'][each['label']]}" for row, each in zip(rows, answers, strict=True)]
+            for answers in (rows, predictions)
+        )
+        return hardest_rows(asked, gold, said, [each["score"] for each in predictions])
 
     def classes_of_row(self, row: Row) -> list[str]:
         return [str(row["label"])]

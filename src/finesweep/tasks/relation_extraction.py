@@ -8,9 +8,10 @@ from finesweep.config.errors import UserError
 from finesweep.config.fields import Positive, Probability, component
 from finesweep.data.base import DataSource
 from finesweep.data.table import Table, notes_of
-from finesweep.results.tables import Scores
+from finesweep.results.tables import ReportTable, Scores
 from finesweep.tasks.base import Batch, Examples, Feature, Frame, Row, Task
 from finesweep.tasks.cells import text_of
+from finesweep.tasks.hardest import hardest_rows
 from finesweep.tasks.labels import class_label, known_labels, weigh
 from finesweep.tasks.tensors import IGNORED, class_loss, model_batch, special_ids
 
@@ -169,6 +170,12 @@ class RelationExtraction(Task):
 
         gold, predicted = ([row["label"] for row in each] for each in (rows, predictions))
         return tally_relations(metric, gold, predicted, labels, self.negative_label)
+
+    def hardest(self, rows: Sequence[Row], predictions: Sequence[Row]) -> ReportTable | None:
+        pairs = [" and ".join(row["text"][slice(*row[name])] for name in ("e1", "e2")) for row in rows]
+        texts = [f"{pair}: {row['text']}" for pair, row in zip(pairs, rows, strict=True)]
+        gold, said = ([row["label"] for row in each] for each in (rows, predictions))
+        return hardest_rows(texts, gold, said, [each["score"] for each in predictions])
 
     def classes_of_row(self, row: Row) -> list[str]:
         return [row["label"]]

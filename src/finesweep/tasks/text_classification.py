@@ -8,9 +8,10 @@ from finesweep.config.errors import UserError
 from finesweep.config.fields import Fraction, Positive, Probability, component
 from finesweep.data.base import DataSource
 from finesweep.data.table import Table, notes_of
-from finesweep.results.tables import Scores
+from finesweep.results.tables import ReportTable, Scores
 from finesweep.tasks.base import Batch, Examples, Feature, Frame, Kind, Row, Task
 from finesweep.tasks.cells import classes_of, is_flags, number_of, text_of
+from finesweep.tasks.hardest import hardest_rows
 from finesweep.tasks.labels import class_label, known_labels, listed, renamed, weigh
 from finesweep.tasks.tensors import IGNORED, class_loss, encode_texts, model_batch
 
@@ -34,6 +35,8 @@ class TextTask(Task):
     #: Whether a label is a class, and not a number; and whether a row may have several.
     has_classes: ClassVar[bool] = True
     several_classes: ClassVar[bool] = False
+    #: What :meth:`error` is called and means, where it is no probability.
+    errors_by: ClassVar[tuple[str, ...]] = ()
 
     def read(self, tables: Mapping[str, Table], source: DataSource, labels: Sequence[str] | None = None) -> Examples:
         paired = {split: "text_pair" in table.found for split, table in tables.items()}
@@ -98,6 +101,15 @@ class TextTask(Task):
 
     def readable(self, row: Row, prediction: Row) -> dict[str, Any]:
         return {**{name: row[name] for name in ("text", "text_pair") if name in row}, **prediction}
+
+    def hardest(self, rows: Sequence[Row], predictions: Sequence[Row]) -> ReportTable | None:
+        gold, said = ([row["label"] for row in each] for each in (rows, predictions))
+        size = [self.error(*pair) for pair in zip(rows, predictions, strict=True)]
+        return hardest_rows([self.text_of_row(row) for row in rows], gold, said, size, *self.errors_by)
+
+    def error(self, row: Row, prediction: Row) -> float:
+        """How large the error of a wrong row is: the probability of what was predicted."""
+        return float(prediction["score"])
 
     def lines(self, row: Row, prediction: Row) -> str:
         label = prediction["label"]
@@ -178,6 +190,7 @@ class MultiLabelClassification(TextTask):
 
     metric_names: ClassVar[tuple[str, ...]] = ("loss", "micro_f1", "macro_f1", "subset_accuracy")
     several_classes: ClassVar[bool] = True
+    errors_by: ClassVar[tuple[str, ...]] = ("furthest off", "Wrong rows, by the probability furthest off.")
 
     def head(self, labels: Sequence[str]) -> dict[str, Any]:
         return {**super().head(labels), "problem_type": "multi_label_classification"}
@@ -227,6 +240,9 @@ class MultiLabelClassification(TextTask):
 
         return tally_sets(metric, [row["label"] for row in rows], [row["label"] for row in predictions], labels)
 
+    def error(self, row: Row, prediction: Row) -> float:
+        return float(max(abs(p - (label in row["label"])) for label, p in prediction["scores"].items()))
+
     def classes_of_row(self, row: Row) -> list[str]:
         return list(row["label"])
 
@@ -238,6 +254,7 @@ class TextRegression(TextTask):
     metric_names: ClassVar[tuple[str, ...]] = ("loss", "pearson", "spearman", "mse", "mae")
     pipeline: ClassVar[str] = '"text-classification", function_to_apply="none"'
     has_classes: ClassVar[bool] = False
+    errors_by: ClassVar[tuple[str, ...]] = ("error", "Rows whose number is furthest off.")
 
     def problems(self, cfg: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield from Task.problems(self, cfg)
@@ -270,6 +287,9 @@ class TextRegression(TextTask):
         from finesweep.tasks.class_scores import score_numbers
 
         return score_numbers([row["label"] for row in rows], [row["label"] for row in predictions])
+
+    def error(self, row: Row, prediction: Row) -> float:
+        return float(abs(row["label"] - prediction["label"]))
 
     def tally(
         self, metric: str, rows: Sequence[Row], predictions: Sequence[Row], labels: Sequence[str]

@@ -12,9 +12,10 @@ from finesweep.config.errors import UserError
 from finesweep.config.fields import NonNegativeInt, Probability, component
 from finesweep.data.base import DataSource
 from finesweep.data.table import Plain, Table
-from finesweep.results.tables import Scores
+from finesweep.results.tables import ReportTable, Scores
 from finesweep.tasks.base import Batch, Examples, Feature, Frame, Row, Task
 from finesweep.tasks.cells import text_of
+from finesweep.tasks.hardest import hardest_words
 from finesweep.tasks.tag_rows import rename, tags_of, tokens_of
 from finesweep.tasks.tags import entities, label_set, to_iob2
 from finesweep.tasks.tensors import IGNORED, label_loss, model_batch, padded, special_ids
@@ -160,6 +161,10 @@ class TokenClassification(Task):
         from finesweep.tasks.tag_scores import tally_tags
 
         return tally_tags(metric, [row["tags"] for row in rows], [row["tags"] for row in predictions])
+
+    def hardest(self, rows: Sequence[Row], predictions: Sequence[Row]) -> ReportTable | None:
+        gold, said = [row["tags"] for row in rows], [row["tags"] for row in predictions]
+        return hardest_words([row["tokens"] for row in rows], gold, said, [row["scores"] for row in predictions])
 
     def row_from_object(self, value: Mapping[str, Any], where: str) -> Row:
         """``{"tokens"}`` as they are, or of a text ``{"tokens", "text", "spans"}``: words and marks, and where each

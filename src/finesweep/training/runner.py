@@ -20,6 +20,7 @@ from finesweep.results.environment import PeakMemory, environment
 from finesweep.results.lock import locked
 from finesweep.results.record import FILE, RunRecord, Status, prediction_lines, write_atomically
 from finesweep.results.report import model_card, write_report
+from finesweep.results.tables import ReportTable
 from finesweep.training.assemble import Assembled, Components, assemble, data_record
 from finesweep.training.begin import begin, latest_state
 from finesweep.training.callbacks import Monitor, Selection
@@ -181,7 +182,8 @@ def _train(
         _save_model(record, values, parts, work)
     record.peak_memory_bytes = memory.bytes()
     record.write()
-    write_report(record, {split: outcome.scores for split, outcome in outcomes.items()}, curves.rows)
+    scores = {split: outcome.scores for split, outcome in outcomes.items()}
+    write_report(record, scores, curves.rows, _hardest(parts, work, outcomes))
 
 
 def _trainer(parts: Components, loggers: list[Any], callbacks: list[pl.Callback], folder: Path) -> pl.Trainer:
@@ -270,6 +272,13 @@ def _score(trainer: pl.Trainer, work: Assembled, split: str) -> Outcome:
     outcome = work.tuner.outcome
     assert outcome is not None
     return outcome
+
+
+def _hardest(parts: Components, work: Assembled, outcomes: dict[str, Outcome]) -> dict[str, ReportTable]:
+    """Of each split whose rows are predicted, the errors to look at."""
+    predicted = {split: outcome.predictions for split, outcome in outcomes.items() if outcome.predictions}
+    found = {split: parts.task.hardest(work.examples.splits[split], said) for split, said in predicted.items()}
+    return {split: table for split, table in found.items() if table is not None}
 
 
 def _save_model(record: RunRecord, values: dict[str, Any], parts: Components, work: Assembled) -> None:
