@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test lint format clean
+.PHONY: setup demo test services lint format clean
 .DEFAULT_GOAL := demo
 
 setup: $(STAMP)
@@ -22,6 +22,10 @@ demo: setup
 
 test: setup lint
 	$(BIN)/python -m pytest -n auto
+
+# What needs a server or a browser: PostgreSQL, Chromium.
+services: setup
+	$(BIN)/python -m pytest -n 0 -m services
 
 lint: setup
 	$(BIN)/ruff check src tests

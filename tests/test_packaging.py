@@ -21,6 +21,7 @@ def test_a_wheel_carries_conf_and_the_embedded_models_and_runs(tmp_path: Path) -
     models = [path.relative_to(ROOT / "src") for path in (ROOT / "src").glob("finesweep/models/*_files/*")]
     assert len([path for path in models if path.name == "model.safetensors"]) == 3
     assert {str(path) for path in models} <= names
+    assert {f"finesweep/results/page/page.{ending}" for ending in ("html", "css", "js")} <= names
     # Run from there and not from the checkout: isolated mode knows no current folder, and the path comes first.
     code = (
         f"import sys; sys.path.insert(0, {str(tmp_path / 'installed')!r}); import finesweep; "

@@ -24,6 +24,7 @@ finesweep fine-tunes transformers by configuration, with the sweep as the unit o
   finesweep predict RUN             predict new text, from --text, --input or standard input
   finesweep resume RUN              go on with a run or a sweep that was stopped; as its command given again does
   finesweep reproduce RUN           run again from the record, and say whether every number came out the same
+  finesweep report DIR              the leaderboard and the page of a sweep again, or of all runs below a folder
   finesweep compare A B …           paired tests between runs, or between the configurations of a sweep
 
   finesweep COMMAND --help          more on a command; `finesweep train --help` lists all groups and keys
@@ -53,6 +54,7 @@ def main(argv: list[str] | None = None) -> int:
         "predict": _predict,
         "resume": _resume,
         "reproduce": _reproduce,
+        "report": _report,
         "compare": _compare,
     }
     try:
@@ -220,6 +222,20 @@ def _reproduce(argv: list[str]) -> int:
     from finesweep import commands
 
     return commands.reproduce(args, shlex.join(["finesweep", "reproduce", *argv]))
+
+
+def _report(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        "finesweep report", allow_abbrev=False,
+        description="Write leaderboard.csv, leaderboard.md and report.html of the runs below a folder, from their "
+        "records: of a sweep, of several, or of single runs.",
+    )  # fmt: skip
+    parser.add_argument("folder", metavar="DIR", help="the folder; results go there")
+    args = parser.parse_args(argv)
+
+    from finesweep import commands
+
+    return commands.report(args)
 
 
 def _compare(argv: list[str]) -> int:

@@ -150,6 +150,15 @@ def reproduce(args: Namespace, command: str) -> int:
     return 1 if done.verdict == "different" else 0
 
 
+def report(args: Namespace) -> int:
+    """Write the leaderboard and the page of a folder anew."""
+    from finesweep.results.page.write import write_results
+
+    _log_to_stderr()
+    print(write_results(Path(args.folder).expanduser()))
+    return 0
+
+
 def compare(args: Namespace) -> int:
     """Print what two or more runs or configurations differ in, and whether it is significant."""
     from finesweep.sweeps.compare import compare as test
@@ -215,7 +224,7 @@ def complete(args: Namespace) -> int:
         raise UserError("shell completion takes install=bash or install=zsh", where="--shell-completion")
     words = os.environ.get("COMP_LINE", "").split(" ")[1:]
     if len(words) <= 1:
-        print("train check data evaluate predict resume reproduce compare")
+        print("train check data evaluate predict resume reproduce report compare")
         return 0
     with hydra_session(None) as hydra:
         found = BashCompletion(hydra.config_loader)._query(CONFIG_NAME, " ".join(words[1:]))

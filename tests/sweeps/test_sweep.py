@@ -45,7 +45,8 @@ def test_a_grid_gives_a_folder_for_each_job_and_a_leaderboard(
     assert not rows[1]["test_f1_mean"]
     shown = capsys.readouterr().out
     assert "Leaderboard" in shown
-    assert f"{tmp_path}/sweep/leaderboard.csv" in shown
+    assert f"{tmp_path}/sweep/leaderboard.csv and report.html" in shown
+    assert "Learning curves" in (tmp_path / "sweep" / "report.html").read_text()
 
 
 def test_a_jobs_run_is_the_single_run(sweep: Sweep, tmp_path: Path, quick: list[str]) -> None:
@@ -91,6 +92,10 @@ def test_the_same_job_twice_is_refused(sweep: Sweep, capsys: pytest.CaptureFixtu
     assert "are the same run" in capsys.readouterr().err
 
 
+def no_room(*_: object) -> Path:
+    raise OSError("no room")
+
+
 def test_the_same_command_does_nothing_twice_and_a_larger_grid_adds_what_is_missing(
     tmp_path: Path, quick: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -99,8 +104,13 @@ def test_the_same_command_does_nothing_twice_and_a_larger_grid_adds_what_is_miss
     assert main([*command, "seed=1,2"]) == 0
     (folder,) = (tmp_path / "outputs" / "demo-tiny").glob("sweep-*")
     before = {path: path.stat().st_mtime_ns for path in folder.glob("seed=*/**/*")}
-    assert main([*command, "seed=1,2"]) == 0
-    assert "2 of 2 jobs are done already" in capsys.readouterr().err
+    with monkeypatch.context() as full:
+        full.setattr("finesweep.results.page.write.write_page", no_room)
+        assert main([*command, "seed=1,2"]) == 0
+    told = capsys.readouterr()
+    assert "2 of 2 jobs are done already" in told.err
+    assert f"could not be written: OSError: no room; `finesweep report {folder.relative_to(tmp_path)}`" in told.err
+    assert "leaderboard.csv, and a folder" in told.out
     assert main([*command, "seed=1,2,3"]) == 0
     assert "2 of 3 jobs are done already" in capsys.readouterr().err
     assert [row["n"] for row in leaderboard(folder)] == ["3"]

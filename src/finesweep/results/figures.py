@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 #: Okabe and Ito's colours, which people with colour blindness can tell apart.
-_BLUE, _ORANGE, _GREEN = "#0072B2", "#D55E00", "#009E73"
+BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
 #: Inches of a confusion matrix at most, and how many labels have a name there at most.
 _LARGEST, _NAMED = 20.0, 60
 
@@ -19,9 +19,9 @@ def learning_curve(rows: Mapping[int, Mapping[str, float]], metric: str, best_st
     """
     figure, (left, right) = _subplots(2, (9.0, 3.4))
     for axis, key, colour, label in (
-        (left, "train/loss", _BLUE, "training"),
-        (left, "val/loss", _ORANGE, "validation"),
-        (right, f"val/{metric}", _GREEN, "validation"),
+        (left, "train/loss", BLUE, "training"),
+        (left, "val/loss", ORANGE, "validation"),
+        (right, f"val/{metric}", GREEN, "validation"),
     ):
         points = [(step, row[key]) for step, row in sorted(rows.items()) if key in row]
         if points:
@@ -76,7 +76,7 @@ def data_figure(
     figure, axes = _subplots(2 if names else 1, (9.0 if names else 5.0, max(3.4, 0.22 * len(names) + 1.2)))
     longest = max(max(values) for values in lengths.values())
     edges = np.linspace(0, longest + 1, 41)
-    for (split, values), colour in zip(lengths.items(), (_BLUE, _ORANGE, _GREEN), strict=False):
+    for (split, values), colour in zip(lengths.items(), (BLUE, ORANGE, GREEN), strict=False):
         weights = np.full(len(values), 1 / len(values))
         axes[0].hist(values, bins=edges, weights=weights, histtype="step", color=colour, label=split, linewidth=1.6)
     if limit <= longest:
@@ -86,7 +86,7 @@ def data_figure(
     axes[0].legend(frameon=False)
     if names:
         height = 0.8 / len(classes)
-        for place, ((split, counts), colour) in enumerate(zip(classes.items(), (_BLUE, _ORANGE, _GREEN), strict=False)):
+        for place, ((split, counts), colour) in enumerate(zip(classes.items(), (BLUE, ORANGE, GREEN), strict=False)):
             total = max(1, sum(counts.values()))
             shares = [counts.get(name, 0) / total for name in names]
             rows = [i + (place - (len(classes) - 1) / 2) * height for i in range(len(names))]

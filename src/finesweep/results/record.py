@@ -18,6 +18,8 @@ from finesweep.config.identity import REPLICATES, Replicate, config_hash, config
 from finesweep.config.secrets import is_redacted, redacted, redacted_text
 
 FILE = "record.json"
+#: What a job of a sweep has printed, beside its record.
+LOG = "log.txt"
 #: 1: without ``config``, ``cwd``, ``sweep``, ``process`` and ``resumed``. 2: with them.
 FORMAT = 2
 Status = Literal["running", "ok", "failed", "interrupted", "pruned"]
@@ -198,6 +200,29 @@ def records_in(folder: Path, known: dict[Path, tuple[Any, RunRecord]] | None = N
                 known[file] = version, RunRecord.read(file.parent)
             records.append(known[file][1])
     return records
+
+
+def records_below(folder: Path) -> list[RunRecord]:
+    """The records of all runs below a folder, however deep; of one that cannot be read a warning.
+
+    Raises:
+        UserError: none of them has ended, or the folder is that of one run.
+    """
+    if (folder / FILE).is_file():
+        remedy = f"read {folder / 'report.md'}, or name the folder that it lies in"
+        raise UserError("this is a single run, which has a report of its own", where=str(folder), remedy=remedy)
+    if not folder.is_dir():
+        raise UserError("there is no such folder", where=str(folder))
+    found = []
+    for file in sorted(folder.glob(f"**/{FILE}")):
+        try:
+            found.append(RunRecord.read(file.parent))
+        except UserError as error:
+            logging.getLogger("finesweep").warning(f"left out: {error.where}: {error.what}")
+    if all(record.status == "running" for record in found):
+        what = "the runs here have not ended yet" if found else "there are no runs below this folder"
+        raise UserError(what, where=str(folder), remedy="name a folder with runs in it, such as outputs/<name>")
+    return found
 
 
 def unfinished(root: Path, config_hash: str) -> list[Path]:

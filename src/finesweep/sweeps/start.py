@@ -1,6 +1,8 @@
 """From a command line to a sweep at work, and what is said of it in the end."""
 
 import contextlib
+import logging
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,7 +100,8 @@ def run_sweep(hydra: Hydra, overrides: Sequence[str], command: str, config_dir: 
     finally:
         if text := _write(folder, known):
             print(text)
-            print(f"\nResults: {folder}/leaderboard.csv, and a folder for each run beside it")
+            page = " and report.html" if _write_page(folder) else ""
+            print(f"\nResults: {folder}/leaderboard.csv{page}, and a folder for each run beside it")
     return sweep.failures
 
 
@@ -134,3 +137,17 @@ def _write(folder: Path, known: dict[Path, tuple[Any, RunRecord]]) -> str:
     """Write the leaderboard of what there is; as text for a terminal."""
     over = [record for record in records_in(folder, known) if record.status != "running"]
     return write_leaderboard(over, folder) if over else ""
+
+
+def _write_page(folder: Path) -> bool:
+    """Write the page of the sweep. The sweep is done, whatever becomes of its page: what goes wrong is only said."""
+    from finesweep.results.page.write import write_page  # only the end of a sweep needs it
+
+    try:
+        write_page(records_in(folder), folder)
+    except Exception as error:
+        what = "".join(traceback.format_exception_only(error)).strip()
+        message = f"the page of the sweep could not be written: {what}; `finesweep report {folder}` tries again"
+        logging.getLogger("finesweep").warning(message)
+        return False
+    return True

@@ -8,14 +8,14 @@ from pathlib import Path
 
 from finesweep.config.errors import UserError
 from finesweep.config.interrupt import impatient
-from finesweep.results.record import FILE, RunRecord, now
+from finesweep.results.record import FILE, LOG, RunRecord, now
 from finesweep.sweeps.board import Board
 from finesweep.sweeps.ledger import BEAT, Claim, Ledger
 from finesweep.sweeps.plan import Job, folder_of
 from finesweep.sweeps.pool import Pool, Worker
 from finesweep.sweeps.settings import Local
 from finesweep.sweeps.source import Source
-from finesweep.sweeps.worker import LOG, Assignment
+from finesweep.sweeps.worker import Assignment
 
 #: Lines of a job's log that its record keeps when it was killed.
 _TAIL = 30

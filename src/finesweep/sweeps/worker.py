@@ -16,9 +16,9 @@ from typing import Any
 from finesweep.config.errors import LostError, PrunedError, UserError
 from finesweep.config.interrupt import Interrupted, interruptible
 from finesweep.results.lock import LiveError
+from finesweep.results.record import LOG
 from finesweep.sweeps.ledger import Claim
 
-LOG = "log.txt"
 #: Seconds that a worker has for a checkpoint once its driver is dead.
 _GRACE = 1.5
 

@@ -1,0 +1,361 @@
+"""The page of a sweep: what it says, figures that show what was measured, and nothing that breaks out of it."""
+
+import json
+import math
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import plotly.graph_objects as go
+import pytest
+
+from finesweep.cli import main
+from finesweep.results.leaderboard import entries
+from finesweep.results.page.importance import importances
+from finesweep.results.page.write import write_page
+from finesweep.results.record import RunRecord, records_in
+from tests.results.sweeps import EVIL, grid, report, run
+
+VOID = {"meta", "link", "input", "wbr", "br"}
+
+
+class Page(HTMLParser):
+    """The elements of a page, and the texts inside each."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str]]] = []
+        self.texts: list[tuple[tuple[str, ...], str]] = []
+        self._open: list[str] = []
+        self.source = file.read_text(encoding="utf-8")
+        self.feed(self.source)
+        assert self._open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, {name: value or "" for name, value in attrs}))
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append((tuple(self._open), data))
+
+    def inside(self, tag: str) -> list[str]:
+        return [text for path, text in self.texts if path and path[-1] == tag]
+
+    @property
+    def words(self) -> str:
+        """All that is read."""
+        return " ".join(text for path, text in self.texts if not {"script", "style"} & set(path))
+
+    @property
+    def links(self) -> list[str]:
+        return [attrs["href"] for tag, attrs in self.elements if tag == "a"]
+
+    @property
+    def figures(self) -> dict[str, dict[str, Any]]:
+        """By the heading above."""
+        titles, found = [], {}
+        for path, text in self.texts:
+            if path and path[-1] == "h2":
+                titles.append(text)
+            elif path and path[-1] == "script" and text.lstrip().startswith('{"data"'):
+                found[titles[-1]] = json.loads(text)
+        return found
+
+
+def page(folder: Path) -> Page:
+    return Page(write_page(records_in(folder), folder))
+
+
+def heads(text: str) -> list[str]:
+    """The headings of the leaderboard."""
+    found = re.search(r'id="board">\s*<thead>(.*?)</thead>', text, flags=re.DOTALL)
+    assert found
+    return [re.sub("<[^>]+>", "", cell) for cell in re.findall(r"<button[^>]*>(.*?)</button>", found[1])]
+
+
+def score(strategy: str, lr: str) -> float:
+    return {"full": 0.8, "lora": 0.7, "frozen": 0.2}[strategy] + (0.1 if lr == "0.001" else 0.0)
+
+
+@pytest.fixture
+def sweep(tmp_path: Path) -> Path:
+    """Six configurations with two seeds each, and three runs that did not end well."""
+    folder = tmp_path / "sweep-1"
+    records = grid(folder, score)
+    report(records[2])  # of the best configuration the lower of two seeds
+    traceback = (
+        'Traceback (most recent call last):\n  File "x"\n    y\nfinesweep.errors.TrainingError: boom <b>\n  -> z'
+    )
+    failed = run(folder, 0.0, "finetune_strategy=dora", "optimizer.lr=1", status="failed", error=traceback)
+    (failed.folder / "log.txt").write_text("")
+    for lr, status, error in (("2", "pruned", "the search has stopped it\nmore"), ("3", "interrupted", "SIGTERM")):
+        run(folder, 0.0, "finetune_strategy=dora", f"optimizer.lr={lr}", status=status, error=error)
+    return folder
+
+
+def test_the_head_says_what_was_done_where_and_how_it_ended(sweep: Path) -> None:
+    said = page(sweep).words
+    for text in (
+        "demo-tiny", "sweep-1", "finesweep train -m …", "12 done, 1 failed, 1 pruned, 1 interrupted",
+        "2026-01-02 03:04 to 2026-01-02 03:05", "16 min 15 s", "2 min 00 s", "train 1,000, validation 100",
+        "a processor, 2 cores", "Python 3.12.1", "torch 2.13.0",
+    ):  # fmt: skip
+        assert text in said
+
+
+def test_the_leaderboard_has_the_columns_that_tell_something_and_links_to_the_runs(sweep: Path) -> None:
+    found = page(sweep)
+    names = heads(found.source)
+    assert names[:4] == ["rank", "runs", "finetune strategy", "optimizer.lr"]
+    assert {"val f1 mean", "p holm", "test f1 mean"} <= set(names)
+    runs = [link for link in found.links if "seed=" in link and not link.endswith(("report.md", "txt", "json"))]
+    assert len(runs) == 12 + 1  # and the best once more
+    assert all(link.startswith("./") and (sweep / unquote(link)).is_dir() for link in runs)
+    assert all(
+        (sweep / unquote(link)).exists() for link in found.links if "leaderboard" not in link and "report" not in link
+    )
+
+
+def test_one_file_with_plotly_in_it_once_and_nothing_from_elsewhere(sweep: Path) -> None:
+    found = page(sweep)
+    assert sum("plotly.js v" in text for text in found.inside("script")) == 1
+    assert [attrs for tag, attrs in found.elements if tag in ("script", "img", "iframe") and "src" in attrs] == []
+    assert [attrs["href"] for tag, attrs in found.elements if tag == "link"] == ["data:,"]
+    assert not any("//" in link for link in found.links)
+
+
+def test_every_figure_is_one_that_plotly_knows(sweep: Path) -> None:
+    figures = page(sweep).figures
+    assert list(figures) == [
+        "Configurations", "Importance of the keys", "Score against cost", "Learning curves", "Spread over seeds",
+    ]  # fmt: skip
+    for each in figures.values():
+        go.Figure(each["data"], each["layout"])  # raises ValueError where a property is none
+        for choice in each["choices"]:
+            assert len(choice["visible"]) == len(each["data"])
+
+
+def test_lines_run_through_the_values_of_their_configuration(sweep: Path) -> None:
+    lines = page(sweep).figures["Configurations"]["data"]
+    assert len(lines) == 6
+    best = lines[-1]  # on top
+    assert "optimizer.lr = 0.001" in best["text"]
+    assert "finetune_strategy = full" in best["text"]
+    assert best["y"][1:] == [1.0, 1.0]  # the largest rate and score
+    assert lines[0]["y"][1:] == [0.0, 0.0]
+
+
+def test_rates_stand_on_a_logarithmic_axis(tmp_path: Path) -> None:
+    for i, lr in enumerate(("1e-5", "1e-4", "1e-3")):
+        run(tmp_path, 0.1 * i, f"optimizer.lr={lr}")
+    assert [line["y"][0] for line in page(tmp_path).figures["Configurations"]["data"]] == [0.0, 0.5, 1.0]
+
+
+def test_the_importance_of_a_key_is_what_it_explains_alone(tmp_path: Path) -> None:
+    for i in range(32):
+        a, b, noise = i % 2, i // 2 % 2, (i // 4) % 8
+        run(tmp_path, 0.3 * a + 0.1 * b, f"k.a={a}", f"k.b={b}", f"k.nothing={noise}")
+    found = entries(records_in(tmp_path))
+    told = {each.key: each.share for each in importances(found, [entry.mean or 0.0 for entry in found])}
+    assert list(told) == ["k.a", "k.b", "k.nothing"]
+    assert told["k.a"] == pytest.approx(0.9, abs=0.01)  # 0.3² of 0.3² + 0.1²
+    assert told["k.b"] == pytest.approx(0.1, abs=0.04)
+    assert told["k.nothing"] == 0.0
+
+
+def test_what_a_key_does_only_with_another_is_not_its_own(tmp_path: Path) -> None:
+    for a in (0, 1):
+        for b in (0, 1):
+            run(tmp_path, float(a ^ b), f"k.a={a}", f"k.b={b}")
+    bars = page(tmp_path).figures["Importance of the keys"]["data"][0]
+    assert dict(zip(bars["y"], bars["x"], strict=True)) == {"k.a": 0.0, "k.b": 0.0, "what is left": 100.0}
+    assert "4 configurations are few" in page(tmp_path).words
+
+
+def test_too_few_configurations_are_said_to_be_so(tmp_path: Path) -> None:
+    for i in range(3):
+        run(tmp_path, 0.1 * i, f"k.a={i}", f"k.b={i + 5}")
+    assert "3 configurations are too few to tell" in page(tmp_path).words
+
+
+@pytest.mark.parametrize(("metric", "front"), [("f1", [(1, 0.5), (2, 0.7), (4, 0.9)]), ("loss", [(1, 0.5), (3, 0.2)])])
+def test_the_front_holds_what_no_other_beats_in_both(
+    tmp_path: Path, metric: str, front: list[tuple[int, float]]
+) -> None:
+    for seconds, value in ((1, 0.5), (2, 0.7), (3, 0.2), (4, 0.9), (5, 0.9)):
+        run(tmp_path, value, f"k.a={seconds}", metric=metric, seconds=float(seconds))
+    figure = page(tmp_path).figures["Score against cost"]
+    line = figure["data"][1]
+    assert list(zip(line["x"], line["y"], strict=True)) == front
+    assert [choice["layout"]["xaxis.title.text"] for choice in figure["choices"]] == [
+        "training, seconds", "trainable parameters", "peak memory, MB",
+    ]  # fmt: skip
+    points = figure["data"][0]
+    assert [figure["names"][i] for i in points["customdata"]][2].endswith("k.a = 3")
+
+
+def test_very_many_curves_are_thinned_out_and_it_is_said(tmp_path: Path) -> None:
+    for i in range(300):
+        run(tmp_path, 0.001 * i, f"k.a={i}", steps=150)
+    found = page(tmp_path)
+    figure = found.figures["Learning curves"]
+    drawn = [trace for trace in figure["data"] if trace["visible"]]
+    assert len(figure["data"]) <= 9
+    assert sum(y is not None for trace in drawn for y in trace["y"]) <= 20_000
+    assert {i for trace in drawn for i in trace["customdata"]} == set(range(300))  # a part of each
+    best = drawn[-1]
+    assert best["x"][0] == 0
+    assert best["x"][-2] == 1490  # from its first to its last point
+    assert "Of each of the 300 curves 66 points are drawn at most" in found.words
+    assert "Of 300 configurations 240 are drawn" in found.words
+
+
+def test_a_damaged_curve_is_no_reason_to_stop(sweep: Path) -> None:
+    for content, file in zip(("step,val/f1\nx,y\n", "", "\0"), sweep.glob("*/metrics.csv"), strict=False):
+        file.write_text(content)
+    assert "Learning curves" in page(sweep).figures
+
+
+def test_seeds_have_a_dot_each(sweep: Path) -> None:
+    means, dots = page(sweep).figures["Spread over seeds"]["data"]
+    assert len(dots["x"]) == 12
+    assert dots["x"][:2] == pytest.approx([0.91, 0.92])
+    assert means["x"][0] == pytest.approx(0.915)
+    assert dots["y"][0] == means["y"][0] == "1. full, lr=0.001"
+
+
+def test_of_the_best_configuration_the_run_in_the_middle_is_shown(sweep: Path) -> None:
+    found = page(sweep)
+    assert "finetune_strategy=full,optimizer.lr=0.001,seed=1" in found.inside("a")
+    for text in ("Classes", "0.2500", "Confusion", "4,321", "Hardest errors", "0.7500"):
+        assert text in found.words
+
+
+def test_without_a_readable_report_the_page_does_without(sweep: Path) -> None:
+    for content in ("", "[]", "{}", '{"validation": {"confusion": {"labels": []}, "tables": [], "hardest": null}}'):
+        next(sweep.glob("*/report.json")).write_text(content)
+        assert "The best configuration on validation" not in page(sweep).words
+
+
+def test_of_very_many_labels_the_most_confused_are_shown(sweep: Path) -> None:
+    size = 40
+    counts = [[10 * (i == j) + (j == i + 1 and i % 2) for j in range(size)] for i in range(size)]
+    record = RunRecord.read(next(sweep.glob("*/report.json")).parent)
+    report(record, confusion={"labels": [f"label {i}" for i in range(size)], "counts": counts})
+    found = page(sweep)
+    assert "24 of 40 labels" in " ".join(found.words.split())
+    assert found.source.count('<th scope="row">') == 24
+
+
+def test_runs_that_did_not_end_well_are_listed_with_a_reason_and_a_log(sweep: Path) -> None:
+    found = page(sweep)
+    cells = found.inside("td")
+    for text in ("TrainingError: boom <b>", "the search has stopped it", "SIGTERM"):
+        assert text in cells
+    logs = [unquote(link) for link in found.links if link.endswith(("log.txt", "record.json"))]
+    assert [Path(link).name for link in logs] == ["log.txt", "record.json", "record.json"]
+    assert all((sweep / link).is_file() for link in logs)
+
+
+def test_html_in_data_and_names_stays_text(tmp_path: Path) -> None:
+    for i, value in enumerate((EVIL, "</script><img src=x onerror=alert(1)>", "&lt;")):
+        record = run(tmp_path, 0.1 * i, f"model.name_or_path={value}", name=EVIL, command=f"finesweep train '{EVIL}'")
+        report(record)
+    found = page(tmp_path)
+    assert len([tag for tag, _ in found.elements if tag == "script"]) == len(found.figures) + 2 == 5
+    assert not {"img", "b"} & {tag for tag, _ in found.elements}
+    assert found.inside("title")[0].startswith(EVIL)
+    assert EVIL in found.inside("td")
+    assert EVIL in found.inside("code")[0]
+    lines = found.figures["Configurations"]["data"]
+    assert any("model.name_or_path = &lt;script&gt;" in line["text"] for line in lines)
+
+
+def test_secrets_do_not_come_in(sweep: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", "hush-hush")
+    run(sweep, 0.5, "logger.api_token=shh", command="finesweep train --token=hf_abcdefghijklmnopqrstuvwxyz")
+    text = page(sweep).source
+    assert "hush-hush" not in text
+    assert "hf_abcdefghij" not in text
+
+
+def test_data_sets_have_figures_of_their_own(tmp_path: Path) -> None:
+    for data in ("news", "wiki"):
+        for lr in (1, 2):
+            run(tmp_path, 0.1 * lr, f"data={data}", f"optimizer.lr={lr}")
+        run(tmp_path, 0.0, f"data={data}", "optimizer.lr=3", status="failed", error="no")
+    found = page(tmp_path)
+    assert [text for text in found.inside("h2") if text in ("news f1", "wiki f1")] == ["news f1", "wiki f1"]
+    assert found.inside("h2").count("Learning curves") == 2
+    (names,) = [each["names"] for title, each in found.figures.items() if title == "Learning curves"]
+    assert len(names) == 3
+    assert all("data=wiki" in name for name in names)
+
+
+def test_one_run_alone_all_failed_and_no_number_still_make_a_page(tmp_path: Path) -> None:
+    run(tmp_path / "alone", 0.5)
+    assert "Nothing varies but the seed" in page(tmp_path / "alone").words
+    run(tmp_path / "failed", 0.5, "k.a=1", status="failed", error="no")
+    assert page(tmp_path / "failed").figures == {}
+    run(tmp_path / "nan", math.nan, "k.a=1")
+    run(tmp_path / "nan", 0.5, "k.a=2")
+    assert len(page(tmp_path / "nan").figures["Score against cost"]["data"][0]["x"]) == 1
+
+
+# --- finesweep report -------------------------------------------------------------------------------------------------
+
+
+def test_report_makes_all_of_it_again(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["report", str(sweep)]) == 0
+    assert f"{sweep}/leaderboard.csv" in capsys.readouterr().out
+    for name in ("leaderboard.csv", "leaderboard.md", "report.html"):
+        assert "finetune" in (sweep / name).read_text()
+
+
+@pytest.mark.usefixtures("sweep")
+def test_report_on_a_folder_of_sweeps_and_single_runs(
+    tmp_path: Path, finished_run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(finished_run, tmp_path / "single", ignore=shutil.ignore_patterns("model"))
+    run(tmp_path / "sweep-2", 0.95, "finetune_strategy=bitfit", "seed=1")
+    (tmp_path / "sweep-2" / "broken").mkdir()
+    (tmp_path / "sweep-2" / "broken" / "record.json").write_text("{")
+    assert main(["report", str(tmp_path)]) == 0
+    told = capsys.readouterr()
+    assert "left out" in told.err
+    assert "broken" in told.err
+    found = Page(tmp_path / "report.html")
+    assert "14 done, 1 failed" in found.words
+    assert "./sweep-2/finetune_strategy=bitfit,seed=1/" in found.links
+    assert "./single/" in found.links
+
+
+def test_a_real_run_shows_its_labels_and_its_errors(finished_run: Path, tmp_path: Path) -> None:
+    shutil.copytree(finished_run, tmp_path / "run", ignore=shutil.ignore_patterns("model"))
+    assert main(["report", str(tmp_path)]) == 0
+    found = Page(tmp_path / "report.html")
+    for text in ("Entities", "Tokens", "Confusion", "B-PER", "Hardest errors"):
+        assert text in found.words
+    assert found.figures["Learning curves"]["data"][-1]["y"]
+
+
+def test_report_says_clearly_when_there_is_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    record = run(tmp_path / "runs", 0.5, status="running")
+    for folder, text in (
+        (tmp_path / "nowhere", "there is no such folder"),
+        (record.folder, "this is a single run, which has a report of its own"),
+        (tmp_path / "runs", "the runs here have not ended yet"),
+    ):
+        assert main(["report", str(folder)]) == 2
+        assert text in capsys.readouterr().err
+    shutil.rmtree(tmp_path / "runs")
+    assert main(["report", str(tmp_path)]) == 2
+    assert "there are no runs below this folder" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
