@@ -13,6 +13,7 @@ from finesweep.config.secrets import is_secret, redacted
 NO_EFFECT = frozenset(
     {
         "hydra",
+        "keep",
         "logger",
         "name",
         "replicates",

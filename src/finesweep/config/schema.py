@@ -5,12 +5,19 @@ The groups (model, data, task, …) name their own dataclass in ``_target_``; se
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
+from pydantic_core import PydanticCustomError
 
 from finesweep.config.fields import NonNegativeInt, PositiveInt, component
 
 #: The groups of which exactly one component each is built.
 GROUPS = ("data", "task", "model", "finetune_strategy", "optimizer", "scheduler", "trainer", "logger")
+
+
+def _kept(value: Any) -> int | str:
+    if value in ("best", "all", "none") or (type(value) is int and value >= 0):
+        return value
+    raise PydanticCustomError("keep", "should be best, all, none or a number from 0 on")
 
 
 @component
@@ -29,6 +36,7 @@ class RunConfig:
     seed: NonNegativeInt
     replicates: PositiveInt
     objective: Objective
+    keep: Annotated[int | str, BeforeValidator(_kept)]
     extension_packages: list[str]
     data: dict[str, Any]
     task: dict[str, Any]

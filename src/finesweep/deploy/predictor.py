@@ -43,11 +43,16 @@ class Predictor:
         """The model of a run folder.
 
         Raises:
-            UserError: the run has no model, because it is not done or ``trainer.save_model`` was off.
+            UserError: the run has no model, because it is not done, ``trainer.save_model`` was off, or it was dropped.
         """
         import transformers
 
         record = RunRecord.read(folder)
+        if why := record.model.get("dropped"):
+            raise UserError(
+                f"the run's model was dropped: {why}", where=str(folder),
+                remedy=f"finesweep reproduce {folder} makes it again, in a folder of its own",
+            )  # fmt: skip
         if not any((folder / "model" / name).is_file() for name in ("config.json", "adapter_config.json")):
             raise UserError(
                 f"the run has no model (status {record.status})", where=str(folder),

@@ -38,7 +38,8 @@ class RunRecord:
         config_hash: of the resolved configuration, see :func:`finesweep.config.identity.config_hash`.
         overrides: what was changed on the command line, without a sweep's other jobs.
         data: for each split its rows, their fingerprint and where they came from.
-        model: ``fingerprint`` of the files that it was loaded from, and of the trained ``weights``.
+        model: ``fingerprint`` of the files that it was loaded from, and of the trained ``weights``; ``dropped``, why
+            it is not there any more, if a sweep had better ones.
         labels: in the order of the model's outputs.
         parameters: ``total`` and ``trainable``.
         objective: ``metric``, ``direction``, and the best ``value`` with its ``epoch`` and ``step``.

@@ -17,7 +17,7 @@ from finesweep.sweeps.board import Board
 from finesweep.sweeps.ledger import Claim, Ledger
 from finesweep.sweeps.plan import Job
 from finesweep.sweeps.race import Race
-from finesweep.sweeps.search_plan import COSTS, SearchPlan, overrides_of
+from finesweep.sweeps.search_plan import SearchPlan, overrides_of, score_of
 from finesweep.sweeps.source import Source
 from finesweep.sweeps.study import Trials
 
@@ -199,7 +199,7 @@ class Search(Source):
         elif not good:
             self._tell(ticket, live.claim, live.trial, TrialState.PRUNED)
         else:
-            means = [statistics.mean(_score(record, name) for record in good) for name in self._plan.objectives]
+            means = [statistics.mean(score_of(record, name) for record in good) for name in self._plan.objectives]
             self._tell(ticket, live.claim, live.trial, TrialState.COMPLETE, means)
 
     def _tell(
@@ -209,7 +209,3 @@ class Search(Source):
         claim.end(state.name.lower())
         self._over.add(ticket)
         self._failed.discard(trial.number)
-
-
-def _score(record: RunRecord, name: str) -> float:
-    return COSTS[name](record) if name in COSTS else record.metrics["validation"][name]

@@ -95,6 +95,11 @@ def overrides_of(point: Mapping[Axis, Any]) -> list[str]:
     return [axis.override(value) for axis, value in point.items()]
 
 
+def score_of(record: RunRecord, objective: str) -> float:
+    """What a run that ended well has of an objective."""
+    return COSTS[objective](record) if objective in COSTS else record.metrics["validation"][objective]
+
+
 def _grid(searched: Sequence[Axis], settings: Search, defaults: Mapping[Axis, Any]) -> list[dict[Axis, Any]]:
     """All combinations in an order of their own, so that the first few of them tell something of the whole."""
     every = [axis.values or [] for axis in searched]

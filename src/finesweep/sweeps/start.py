@@ -17,6 +17,7 @@ from finesweep.results.leaderboard import write_leaderboard
 from finesweep.results.record import RunRecord, records_in
 from finesweep.sweeps.board import Board
 from finesweep.sweeps.calls import note_call
+from finesweep.sweeps.disk import Disk
 from finesweep.sweeps.plan import Job, Planner, by_replicate, folder_of, planned, sweep_folder, with_replicates
 from finesweep.sweeps.pool import Pool
 from finesweep.sweeps.race import Race
@@ -92,11 +93,18 @@ def run_sweep(hydra: Hydra, overrides: Sequence[str], command: str, config_dir: 
     source = _source(asked, board, race)
     pool = Pool(asked.launcher, gpus_for(asked.jobs), max(job.values["trainer"]["devices"] for job in asked.jobs))
     known: dict[Path, tuple[Any, RunRecord]] = {}
-    sweep = Sweep(folder, source, asked.launcher, pool, board, command, lambda: board.stands(_write(folder, known)))
+    disk = Disk(asked, board.say)
+
+    def changed() -> None:
+        board.stands(_write(folder, known))
+        disk.tidy()
+
+    sweep = Sweep(folder, source, asked.launcher, pool, board, command, changed)
     try:
         if not source.exhausted:
             with board:
                 sweep.run()
+        disk.tidy(over=source.exhausted)
     finally:
         if text := _write(folder, known):
             print(text)

@@ -90,8 +90,7 @@ def score(entry: Entry) -> float:
 
 def about(entry: Entry, keys: Sequence[str]) -> str:
     """What is shown of a configuration when the pointer is over it."""
-    _, spread = entry.spread("validation")
-    told = f"{entry.metric} {score(entry):.4f}" + (f" ± {spread:.4f}" if spread is not None else "")
+    told = f"{entry.metric} {score(entry):.4f}" + (f" ± {entry.std:.4f}" if entry.std is not None else "")
     settings = "<br>".join(f"{plain(key)} = {plain(entry.settings[key])}" for key in keys)
     return f"<b>{plain(told)}</b>, n = {len(entry.records)}" + (f"<br>{settings}" if settings else "")
 

@@ -187,7 +187,7 @@ def _cost_traces(
         known: cost and place in ``found`` of each configuration, the cheapest first, the better first of two alike.
     """
     scores = [score(found[i]) for _, i in known]
-    spread = [found[i].spread("validation")[1] or 0.0 for _, i in known]
+    spread = [found[i].std or 0.0 for _, i in known]
     points = {
         "type": "scatter", "mode": "markers", "x": [value for value, _ in known], "y": scores,
         "customdata": [i for _, i in known], "hovertemplate": "%{text}<extra></extra>",
