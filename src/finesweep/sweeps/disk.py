@@ -14,9 +14,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from finesweep.config.identity import REPLICATES
 from finesweep.results.folders import size_of
-from finesweep.results.leaderboard import REPLICATES, Entry, entries
 from finesweep.results.lock import LiveError, locked
+from finesweep.results.ranking import Entry, entries
 from finesweep.results.record import RunRecord, records_in, write_atomically
 from finesweep.results.tables import size_text
 from finesweep.sweeps.settings import Direction
