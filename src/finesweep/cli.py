@@ -7,6 +7,7 @@ import shlex
 import sys
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 
 from finesweep import __version__
 from finesweep.config.errors import TrainingError, UserError
@@ -26,6 +27,8 @@ finesweep fine-tunes transformers by configuration, with the sweep as the unit o
   finesweep reproduce RUN           run again from the record, and say whether every number came out the same
   finesweep report DIR              the leaderboard and the page of a sweep again, or of all runs below a folder
   finesweep compare A B …           paired tests between runs, or between the configurations of a sweep
+  finesweep list [DIR]              runs and sweeps below a folder: when, how many, the best score, size on disk
+  finesweep clean [DIR]             what may go and how much it frees; --yes removes it
 
   finesweep COMMAND --help          more on a command; `finesweep train --help` lists all groups and keys
   finesweep --version
@@ -56,6 +59,8 @@ def main(argv: list[str] | None = None) -> int:
         "reproduce": _reproduce,
         "report": _report,
         "compare": _compare,
+        "list": _list,
+        "clean": _clean,
     }
     try:
         if arguments[0] not in commands:
@@ -257,3 +262,36 @@ def _compare(argv: list[str]) -> int:
     from finesweep import commands
 
     return commands.compare(args)
+
+
+def _list(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        "finesweep list", allow_abbrev=False,
+        description="List the runs and sweeps below a folder, the newest last; of a sweep's folder its runs. The score "
+        "of a sweep is that of its best configuration, the mean over its seeds.",
+    )  # fmt: skip
+    parser.add_argument("folder", nargs="?", default="outputs", metavar="DIR", help="default: outputs")
+    args = parser.parse_args(argv)
+
+    from finesweep.results.listing import listing  # without Hydra, which takes longer than this
+
+    print(listing(Path(args.folder)))
+    return 0
+
+
+def _clean(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        "finesweep clean", allow_abbrev=False,
+        description="Show what may go below a folder of results: checkpoints of runs that are over, models of sweeps "
+        "beyond `keep`, what a killed process has left half-written, and tokenised text that none has read for a "
+        "month. Records, metrics, predictions and reports stay, and so does all of a run that a process works on.",
+    )  # fmt: skip
+    parser.add_argument("folder", nargs="?", default="outputs", metavar="DIR", help="default: outputs")
+    parser.add_argument("--keep", metavar="K", help="for all sweeps: a number, best, all or none; default: as trained")
+    parser.add_argument("--yes", action="store_true", help="remove it")
+    args = parser.parse_args(argv)
+
+    from finesweep.sweeps.clean import clean
+
+    print(clean(Path(args.folder), keep=args.keep, remove=args.yes))
+    return 0

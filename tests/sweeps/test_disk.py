@@ -126,9 +126,9 @@ def test_of_several_objectives_only_those_go_that_are_behind_in_all(tmp_path: Pa
 def test_a_search_is_kept_by_its_objectives(asked: Asked, tmp_path: Path) -> None:
     search = ["hydra/sweeper=optuna", "optimizer.lr=interval(0.1,1)", "keep=3"]
     Disk(asked(*search, "hydra.sweeper.objectives={loss: minimize}"), print)
-    assert Keep.read(tmp_path / "sweep") == Keep(3, {"loss": "minimize"})
+    assert Keep.read(tmp_path / "sweep") == Keep(3, {"loss": "minimize"}, 1)
     Disk(asked(*search), print)
-    assert Keep.read(tmp_path / "sweep") == Keep(3, {})
+    assert Keep.read(tmp_path / "sweep") == Keep(3, {}, 1)
 
 
 def test_the_same_command_with_another_keep_drops_more_and_what_is_dropped_is_said_where_it_is_missed(

@@ -33,7 +33,7 @@ def places(root: Path) -> Iterator[Place]:
         UserError: there is no such folder.
     """
     if not root.is_dir():
-        raise UserError("there is no such folder", where=str(root), remedy="runs lie in outputs/ unless told otherwise")
+        raise UserError("there is no such folder", where=str(root), remedy="name the folder that runs lie in")
     yield from _places(root)
 
 

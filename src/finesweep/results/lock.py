@@ -48,3 +48,18 @@ def locked(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def is_locked(folder: Path) -> bool:
+    """Whether a process works on the run in the folder right now; nothing is made there to find out."""
+    if not (folder / _FILE).is_file():
+        return False
+    lock = FileLock(folder / _FILE)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    except OSError:  # not ours to lock: nor could we change anything
+        return False
+    lock.release()
+    return False

@@ -38,10 +38,12 @@ class Keep:
     Attributes:
         keep: the key of the configuration.
         objectives: of a search that goes by others than the run's own: whoever is behind in all of them is behind.
+        replicates: how many runs a configuration has when it is whole.
     """
 
     keep: int | str
     objectives: dict[str, Direction] = field(default_factory=dict)
+    replicates: int = 0
 
     @classmethod
     def read(cls, folder: Path) -> "Keep | None":
@@ -67,18 +69,18 @@ class Keep:
         default = f"it was not of the sweep's {self.best:.0f} best configurations"
         return f"{among.get(int(self.best), default)} (keep={self.keep})"
 
-    def superfluous(self, records: Sequence[RunRecord], replicates: int = 0) -> list[RunRecord]:
+    def superfluous(self, records: Sequence[RunRecord], *, over: bool = False) -> list[RunRecord]:
         """The runs of a sweep whose models need not stay.
 
         Args:
-            replicates: how many runs a configuration must have to be ranked.
+            over: nothing else will run, so that configurations are ranked by what they have.
         """
         records = [record for record in records if not record.reproduces]
         if sum(record.status == "ok" for record in records) <= self.best:  # as a rule; the ranking takes its time
             return []
         boards: dict[tuple[str, str], list[Entry]] = {}
         for entry in entries(records):
-            if entry.records and _whole(entry, replicates):
+            if entry.records and _whole(entry, 0 if over else self.replicates):
                 boards.setdefault(entry.board, []).append(entry)
         return [
             record
@@ -122,21 +124,21 @@ class Disk:
         self._folder, self._say = asked.folder, say
         values, objectives = asked.jobs[0].values, asked.search.objectives if asked.search is not None else {}
         own = {values["objective"]["metric"]: values["objective"]["direction"]}
-        self._keep = Keep(values["keep"], {} if objectives == own else objectives)
-        self._replicates = len(asked.search.replicates) if asked.search is not None else _replicates(asked.jobs)
+        replicates = len(asked.search.replicates) if asked.search is not None else _replicates(asked.jobs)
+        self._keep = Keep(values["keep"], {} if objectives == own else objectives, replicates)
         self._keep.write(self._folder)
 
     def tidy(self, *, over: bool = False) -> None:
         """Drop what is not needed any more of runs that have ended.
 
         Args:
-            over: nothing else will run: configurations of which a run has failed are ranked as they are.
+            over: nothing else will run, so that configurations of which a run has failed are ranked as they are.
         """
         records = records_in(self._folder)
         for record in records:
             if record.status in ("ok", "pruned"):
                 drop_checkpoints(record)
-        beyond = self._keep.superfluous(records, 0 if over else self._replicates)
+        beyond = self._keep.superfluous(records, over=over)
         freed = {record.folder.name: drop_model(record, self._keep.why) for record in beyond}
         names = [name for name, size in freed.items() if size]
         if names:

@@ -83,6 +83,14 @@ class Claim:
     def path(self) -> Path:
         return self.folder / f"{self.job}.{self.attempt}"
 
+    @property
+    def given_up(self) -> bool:
+        """Whether it is over, or its owner is known to be dead."""
+        if self.path.with_name(f"{self.path.name}.end").exists():
+            return True
+        owner = _read(self.path)
+        return owner is None or owner.dead
+
     def check(self) -> None:
         """
         Raises:
@@ -133,15 +141,22 @@ class Ledger:
         return mine
 
     def _is_over(self, claim: Claim) -> bool:
-        if claim.path.with_name(f"{claim.path.name}.end").exists():
-            return True
-        owner = _read(claim.path)
-        if owner is None or owner.dead:
+        if claim.given_up:
             return True
         stamp, now = claim.path.stat().st_mtime_ns, time.monotonic()
         if self._seen.get(claim.path, (None, 0.0))[0] != stamp:
             self._seen[claim.path] = (stamp, now)
         return now - self._seen[claim.path][1] > self._patience
+
+
+def at_work(folder: Path) -> set[str]:
+    """The jobs that somebody may be at work on; of another machine's process it cannot be known that it has died."""
+    attempts: dict[str, int] = {}
+    for path in folder.glob("[!.]*"):
+        job, _, attempt = path.name.rpartition(".")
+        if attempt.isdigit():
+            attempts[job] = max(attempts.get(job, 0), int(attempt))
+    return {job for job, attempt in attempts.items() if not Claim(folder, job, attempt).given_up}
 
 
 def newest(folder: Path, job: str) -> int:

@@ -1,0 +1,84 @@
+"""The runs and sweeps below a folder at a glance: when, how far, how good, how large."""
+
+import statistics
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from finesweep.results.folders import Place, places, size_of
+from finesweep.results.leaderboard import REPLICATES
+from finesweep.results.lock import is_locked
+from finesweep.results.record import RunRecord
+from finesweep.results.tables import aligned, size_text
+
+#: Boards of a sweep whose best is told.
+_BOARDS = 3
+_WORDS = {"ok": "ok", "running": "running", "pruned": "pruned", "failed": "failed", "interrupted": "stopped"}
+
+
+@dataclass(frozen=True)
+class _Row:
+    place: Place
+    size: int
+
+    def cells(self, root: Path) -> list[str]:
+        folder = self.place.folder
+        name = str(folder.relative_to(root)) if folder != root else str(folder)
+        began = min((record.started for record in self.place.records), default="")
+        date = f"{datetime.fromisoformat(began).astimezone():%Y-%m-%d %H:%M}" if began else ""
+        kind = "sweep" if self.place.sweep else "run"
+        return [name, kind, date, _states(self.place), _best(self.place), size_text(self.size)]
+
+
+def listing(root: Path) -> str:
+    """A table of the sweeps and single runs below a folder, the newest last; of a sweep's folder, of its runs.
+
+    Raises:
+        UserError: there is no such folder.
+    """
+    found = list(places(root))
+    if len(found) == 1 and found[0].sweep and found[0].folder == root:
+        found = [Place(record.folder, [record], 0, False) for record in found[0].records]
+    if not found:
+        return f"There are no runs below {root}/."
+    found.sort(key=lambda place: max((record.started for record in place.records), default=""))
+    rows = [_Row(place, size_of(place.folder)) for place in found]
+    runs = sum(len(place.records) + place.unreadable for place in found)
+    total = f"{runs:,} run{'s' * (runs != 1)}, {size_text(sum(row.size for row in rows))}"
+    header = ["name", "what", "begun", "runs", "best on validation", "size"]
+    return f"{aligned([header, *(row.cells(root) for row in rows)])}\n\n{total}"
+
+
+def _own(place: Place) -> list[RunRecord]:
+    """Its runs; what was only done again to compare is none of a sweep's."""
+    return [record for record in place.records if not (place.sweep and record.reproduces)]
+
+
+def _states(place: Place) -> str:
+    """How many runs are in which state. One that says it is running, but that no process holds, was killed."""
+    states: Counter[str] = Counter(
+        "interrupted" if record.status == "running" and not is_locked(record.folder) else record.status
+        for record in _own(place)
+    )
+    told = [f"{states[status]:,} {word}" if place.sweep else word for status, word in _WORDS.items() if states[status]]
+    if place.unreadable:
+        told.append(f"{place.unreadable:,} unreadable" if place.sweep else "unreadable")
+    return ", ".join(told)
+
+
+def _best(place: Place) -> str:
+    """The best mean of a configuration, for each data set and metric. Configurations are told by what was asked for."""
+    scores: dict[tuple[str, str, str], dict[tuple[str, ...], list[float]]] = {}
+    for record in _own(place):
+        if record.status == "ok":
+            own = tuple(text for text in record.overrides if text.partition("=")[0] not in REPLICATES)
+            data = str(record.config.get("data", {}).get("name", ""))
+            board = (data, record.objective["metric"], record.objective["direction"])
+            scores.setdefault(board, {}).setdefault(own, []).append(record.objective["value"])
+    told = []
+    for (data, metric, direction), configurations in list(scores.items())[:_BOARDS]:
+        means = map(statistics.mean, configurations.values())
+        best = max(means) if direction == "maximize" else min(means)
+        told.append(f"{data + ' ' if len(scores) > 1 else ''}{metric} {best:.4f}")
+    return ", ".join(told) + (", …" if len(scores) > _BOARDS else "")
