@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from finesweep.config.identity import REPLICATES
 from finesweep.results.folders import Place, places, size_of
-from finesweep.results.leaderboard import REPLICATES
 from finesweep.results.lock import is_locked
 from finesweep.results.record import RunRecord
 from finesweep.results.tables import aligned, size_text
