@@ -9,7 +9,7 @@ import pytest
 from finesweep.cli import main
 from finesweep.config.compose import hydra_session
 from finesweep.results.lock import locked
-from finesweep.results.record import RunRecord, Status
+from finesweep.results.record import RunRecord, Status, records_in
 from finesweep.sweeps.disk import Disk, Keep
 from finesweep.sweeps.plan import Job
 from finesweep.sweeps.start import Sketch, sketch
@@ -46,7 +46,7 @@ def test_models_go_while_the_sweep_runs_and_those_of_the_best_are_there_in_the_e
     disk, most = Disk(sweep, said.append), 0
     for job in sweep.jobs:
         done(sweep.folder, job, scores[job.values["optimizer"]["lr"]][job.values["seed"] - 1])
-        disk.tidy()
+        disk.tidy(records_in(sweep.folder))
         most = max(most, len(models(sweep.folder)))
     assert models(sweep.folder) == {f"optimizer.lr={lr},seed={seed}" for lr in ("0.3", "0.5") for seed in (1, 2)}
     assert most == 5  # of two configurations, and of one that is at work
@@ -61,7 +61,7 @@ def test_keep_in_words(asked: Asked, keep: str, left: set[str]) -> None:
     sweep = asked("data.max_length=64,65,66", f"keep={keep}")
     for number, job in enumerate(sweep.jobs, 1):
         done(sweep.folder, job, number / 10)
-    Disk(sweep, print).tidy()
+    Disk(sweep, print).tidy(records_in(sweep.folder))
     assert models(sweep.folder) == {f"data.max_length={63 + int(number)}" for number in left}
 
 
@@ -69,7 +69,7 @@ def test_as_many_models_as_ten_configurations_have_stay_unless_told_otherwise(as
     sweep = asked("optimizer.weight_decay=" + ",".join(f"0.{i:02}" for i in range(11)))
     for number, job in enumerate(sweep.jobs):
         done(sweep.folder, job, number / 100)
-    Disk(sweep, print).tidy()
+    Disk(sweep, print).tidy(records_in(sweep.folder))
     assert models(sweep.folder) == {job.name for job in sweep.jobs[1:]}
 
 
@@ -77,7 +77,7 @@ def test_each_data_set_has_its_own_best(asked: Asked) -> None:
     sweep = asked("data=demo,demo_mentions", "optimizer.lr=0.1,0.2", "keep=best")
     for score, job in zip((0.9, 0.8, 0.1, 0.2), sweep.jobs, strict=True):
         done(sweep.folder, job, score)
-    Disk(sweep, print).tidy()
+    Disk(sweep, print).tidy(records_in(sweep.folder))
     assert models(sweep.folder) == {"data=demo,optimizer.lr=0.1", "data=demo_mentions,optimizer.lr=0.2"}
 
 
@@ -88,9 +88,9 @@ def test_what_is_not_over_keeps_the_models_of_its_configuration(asked: Asked, st
     for score, state, job in zip((0.1, 0.0, 0.9, 0.9), states, sweep.jobs, strict=True):
         done(sweep.folder, job, score, state)
     disk = Disk(sweep, print)
-    disk.tidy()
+    disk.tidy(records_in(sweep.folder))
     assert "optimizer.lr=0.1,seed=1" in models(sweep.folder)
-    disk.tidy(over=True)  # of what has failed nothing is to be expected any more
+    disk.tidy(records_in(sweep.folder), over=True)  # of what has failed nothing is to be expected any more
     assert ("optimizer.lr=0.1,seed=1" in models(sweep.folder)) == (status != "failed")
 
 
@@ -99,7 +99,7 @@ def test_checkpoints_stay_where_a_run_may_go_on(asked: Asked) -> None:
     states: tuple[Status, ...] = ("ok", "pruned", "failed", "interrupted", "running")
     for status, job in zip(states, sweep.jobs, strict=True):
         (done(sweep.folder, job, status=status).folder / "checkpoints").mkdir()
-    Disk(sweep, print).tidy()
+    Disk(sweep, print).tidy(records_in(sweep.folder))
     assert {path.parent.name for path in sweep.folder.glob("*/checkpoints")} == {"seed=3", "seed=4", "seed=5"}
 
 
@@ -108,7 +108,7 @@ def test_nothing_is_taken_from_a_run_that_another_process_works_on(asked: Asked)
     for job in sweep.jobs:
         done(sweep.folder, job)
     with locked(sweep.folder / sweep.jobs[0].name):
-        Disk(sweep, print).tidy()
+        Disk(sweep, print).tidy(records_in(sweep.folder))
         assert models(sweep.folder) == {sweep.jobs[0].name}
     assert "dropped" not in RunRecord.read(sweep.folder / sweep.jobs[0].name).model
 

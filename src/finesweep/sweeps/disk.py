@@ -18,7 +18,7 @@ from finesweep.config.identity import REPLICATES
 from finesweep.results.folders import size_of
 from finesweep.results.lock import LiveError, locked
 from finesweep.results.ranking import Entry, entries
-from finesweep.results.record import RunRecord, records_in, write_atomically
+from finesweep.results.record import RunRecord, write_atomically
 from finesweep.results.tables import size_text
 from finesweep.sweeps.settings import Direction
 
@@ -128,13 +128,13 @@ class Disk:
         self._keep = Keep(values["keep"], {} if objectives == own else objectives, replicates)
         self._keep.write(self._folder)
 
-    def tidy(self, *, over: bool = False) -> None:
+    def tidy(self, records: Sequence[RunRecord], *, over: bool = False) -> None:
         """Drop what is not needed any more of runs that have ended.
 
         Args:
+            records: all of the sweep.
             over: nothing else will run, so that configurations of which a run has failed are ranked as they are.
         """
-        records = records_in(self._folder)
         for record in records:
             if record.status in ("ok", "pruned"):
                 drop_checkpoints(record)

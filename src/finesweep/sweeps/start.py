@@ -96,17 +96,18 @@ def run_sweep(hydra: Hydra, overrides: Sequence[str], command: str, config_dir: 
     disk = Disk(asked, board.say)
 
     def changed() -> None:
-        board.stands(_write(folder, known))
-        disk.tidy()
+        records = records_in(folder, known)
+        board.stands(_write(records, folder))
+        disk.tidy(records)
 
     sweep = Sweep(folder, source, asked.launcher, pool, board, command, changed)
     try:
         if not source.exhausted:
             with board:
                 sweep.run()
-        disk.tidy(over=source.exhausted)
+        disk.tidy(records_in(folder, known), over=source.exhausted)
     finally:
-        if text := _write(folder, known):
+        if text := _write(records_in(folder, known), folder):
             print(text)
             page = " and report.html" if _write_page(folder) else ""
             print(f"\nResults: {folder}/leaderboard.csv{page}, and a folder for each run beside it")
@@ -141,9 +142,9 @@ def gpus_for(jobs: Sequence[Job]) -> int:
     return torch.cuda.device_count()
 
 
-def _write(folder: Path, known: dict[Path, tuple[Any, RunRecord]]) -> str:
+def _write(records: Sequence[RunRecord], folder: Path) -> str:
     """Write the leaderboard of what there is; as text for a terminal."""
-    over = [record for record in records_in(folder, known) if record.status != "running"]
+    over = [record for record in records if record.status != "running"]
     return write_leaderboard(over, folder) if over else ""
 
 
