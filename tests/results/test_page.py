@@ -270,6 +270,8 @@ def test_html_in_data_and_names_stays_text(tmp_path: Path) -> None:
         report(record)
     found = page(tmp_path)
     assert len([tag for tag, _ in found.elements if tag == "script"]) == len(found.figures) + 2 == 5
+    drawn = [text for text in found.inside("script") if text.startswith('{"data"')]
+    assert not any("<" in text for text in drawn)
     assert not {"img", "b"} & {tag for tag, _ in found.elements}
     assert found.inside("title")[0].startswith(EVIL)
     assert EVIL in found.inside("td")

