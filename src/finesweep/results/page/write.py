@@ -82,8 +82,12 @@ def write_page(records: Sequence[RunRecord], folder: Path) -> Path:
 
 
 def _telling(header: list[str], rows: list[list[Any]]) -> tuple[list[str], list[list[Any]]]:
-    """The rank and the columns in which some row has something: leaderboard.csv has the others too."""
-    kept = [i for i in range(len(header)) if i == 0 or any(row[i] not in (None, "", 0) for row in rows)]
+    """The rank and the columns that tell something: leaderboard.csv has the others too."""
+    metric, n, seeds = (header.index(name) for name in ("metric", "n", "seeds"))
+    silent = {metric} if len({row[metric] for row in rows if row[metric]}) < 2 else set()
+    silent |= {seeds} if all(row[seeds] == row[n] for row in rows) else set()
+    told = [i for i in range(len(header)) if i not in silent]
+    kept = [i for i in told if i == 0 or any(row[i] not in (None, "", 0) for row in rows)]
     return [header[i] for i in kept], [[row[i] for i in kept] for row in rows]
 
 
