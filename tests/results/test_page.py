@@ -73,6 +73,11 @@ def page(folder: Path) -> Page:
     return Page(write_page(records_in(folder), folder))
 
 
+def all_figures(page: Page) -> list[dict[str, Any]]:
+    """Of all data sets, from the first to the last."""
+    return [json.loads(text) for text in page.inside("script") if text.lstrip().startswith('{"data"')]
+
+
 def heads(text: str) -> list[str]:
     """The headings of the leaderboard."""
     found = re.search(r'id="board">\s*<thead>(.*?)</thead>', text, flags=re.DOTALL)
@@ -299,6 +304,17 @@ def test_data_sets_have_figures_of_their_own(tmp_path: Path) -> None:
     (names,) = [each["names"] for title, each in found.figures.items() if title == "Learning curves"]
     assert len(names) == 3
     assert all("data=wiki" in name for name in names)
+
+
+def test_a_stopped_run_has_its_curve_among_those_of_its_data_set_named_or_not(tmp_path: Path) -> None:
+    """The data set of the configuration is named by those runs alone that have another one."""
+    for lr, status in ((1, "ok"), (2, "ok"), (3, "pruned")):
+        for data, overrides in (("news", []), ("wiki", ["data=wiki"])):
+            config = {"seed": 1, "data": {"name": data, "fold": None}, "optimizer": {"lr": lr}}
+            run(tmp_path, 0.1, *overrides, f"optimizer.lr={lr}", status=status, config=config)
+    curves = [each for each in all_figures(page(tmp_path)) if any("dash" in t.get("line", {}) for t in each["data"])]
+    assert [set(each["data"][0]["customdata"]) for each in curves] == [{0}, {0}]
+    assert {each["names"][0] for each in curves} == {"optimizer.lr=3", "data=wiki,optimizer.lr=3"}
 
 
 def test_one_run_alone_all_failed_and_no_number_still_make_a_page(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from finesweep.config.identity import value_at
 from finesweep.results.leaderboard import Entry, entries, table, write_leaderboard
 from finesweep.results.page.best import best
 from finesweep.results.page.curves import learning_curves
@@ -115,8 +116,7 @@ def _boards(found: Sequence[Entry], over: Sequence[RunRecord], folder: Path) -> 
     for entry in found:
         if entry.records and not math.isnan(score(entry)):
             boards.setdefault(entry.board, []).append(entry)
-    varies = any("data" in entry.settings for entry in found)
-    unfinished = [(_data(record) if varies else "", record) for record in over if record.status != "ok"]
+    unfinished = [record for record in over if record.status != "ok"]
     return [
         Board(
             " ".join(part for part in board if part) if len(boards) > 1 else "",
@@ -124,7 +124,7 @@ def _boards(found: Sequence[Entry], over: Sequence[RunRecord], folder: Path) -> 
                 parallel_coordinates(ranked),
                 importance(ranked),
                 cost(ranked),
-                learning_curves(ranked, [record for data, record in unfinished if data == board[0]]),
+                learning_curves(ranked, [each for each in unfinished if _data(each) == _data(ranked[0].records[0])]),
                 seeds(ranked),
             ],
             best(ranked[0], folder),
@@ -133,5 +133,7 @@ def _boards(found: Sequence[Entry], over: Sequence[RunRecord], folder: Path) -> 
     ]
 
 
-def _data(record: RunRecord) -> str:
-    return next((text.partition("=")[2] for text in record.overrides if text.startswith("data=")), "")
+def _data(record: RunRecord) -> Any:
+    """The data set that a run names, or has without a word."""
+    named = (text.partition("=")[2] for text in record.overrides if text.startswith("data="))
+    return next(named, None) or value_at(record.config, "data.name")
