@@ -29,7 +29,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     records = grid(folder, lambda strategy, lr: rank[strategy] + (0.1 if lr == "0.001" else 0.0))
     report(records[2])
     records.append(run(folder, 0.0, "finetune_strategy=dora", "optimizer.lr=1", status="failed", error=EVIL))
-    records.append(run(folder, 0.1, f"finetune_strategy={EVIL}", "optimizer.lr=0.1", name=EVIL))
+    records.append(run(folder, 0.1, f"finetune_strategy={EVIL}", "optimizer.lr=0.00012", name=EVIL))
     return write_page(records, folder)
 
 
@@ -82,6 +82,15 @@ def test_a_click_or_a_key_sorts_and_says_so(page: Page) -> None:
     page.locator("#board th button", has_text="strategy").click()
     names = column(page, "finetune strategy")
     assert names[1:] == ["dora", "frozen", "frozen", "full", "full", "lora", "lora"]
+
+
+def test_settings_are_sorted_by_their_size(page: Page) -> None:
+    button = page.locator("#board th", has_text="lr").locator("button")
+    rates = [*["0.00001"] * 3, "0.00012", *["0.001"] * 3, "1"]
+    button.click()
+    assert column(page, "optimizer.lr") == rates
+    button.click()
+    assert column(page, "optimizer.lr") == rates[::-1]
 
 
 def test_rows_are_filtered_by_words(page: Page) -> None:

@@ -64,11 +64,14 @@ function show() {
 
 function sort(column, descending) {
   const value = (row) => {
-    const cell = row.cells[column];
-    return cell.dataset.value === undefined ? cell.textContent.trim() : Number(cell.dataset.value);
+    const text = row.cells[column].dataset.value ?? row.cells[column].textContent.trim();
+    return text === "" || Number.isNaN(Number(text)) ? text : Number(text); // settings are texts: 1e-05, 0.0001
   };
-  const none = (one) => one === "" || Number.isNaN(one);
-  const compare = (a, b) => (typeof a === "number" && typeof b === "number" ? a - b : String(a).localeCompare(b, "en", { numeric: true }));
+  const none = (one) => one === "" || one === "nan";
+  const compare = (a, b) => {
+    if (typeof a !== typeof b) return typeof a === "number" ? -1 : 1;
+    return typeof a === "number" ? a - b : a.localeCompare(b, "en", { numeric: true });
+  };
   const keyed = rows.map((row) => [value(row), row]);
   // What has no value stands last whichever way it is sorted.
   keyed.sort(([a], [b]) => none(a) - none(b) || (none(a) ? 0 : (descending ? -1 : 1) * compare(a, b)));
