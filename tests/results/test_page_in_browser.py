@@ -27,7 +27,11 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("page") / "sweep"
     rank = {"full": 0.8, "lora": 0.7, "frozen": 0.2}
     records = grid(folder, lambda strategy, lr: rank[strategy] + (0.1 if lr == "0.001" else 0.0))
-    report(records[2])
+    labels = [EVIL, *(f"class {i}" for i in range(23))]  # as many as are shown
+    report(
+        records[2],
+        confusion={"labels": labels, "counts": [[1234 if i == j else 1 for i in range(24)] for j in range(24)]},
+    )
     records.append(run(folder, 0.0, "finetune_strategy=dora", "optimizer.lr=1", status="failed", error=EVIL))
     records.append(run(folder, 0.1, f"finetune_strategy={EVIL}", "optimizer.lr=0.00012", name=EVIL))
     return write_page(records, folder)
