@@ -150,9 +150,9 @@ def _write(records: Sequence[RunRecord], folder: Path) -> str:
 
 def _write_page(folder: Path) -> bool:
     """Write the page of the sweep. The sweep is done, whatever becomes of its page: what goes wrong is only said."""
-    from finesweep.results.page.write import write_page  # only the end of a sweep needs it
-
     try:
+        from finesweep.results.page.write import write_page  # only the end of a sweep needs it
+
         write_page(records_in(folder), folder)
     except Exception as error:
         what = "".join(traceback.format_exception_only(error)).strip()
