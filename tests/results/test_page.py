@@ -267,6 +267,16 @@ def test_runs_that_did_not_end_well_are_listed_with_a_reason_and_a_log(sweep: Pa
     logs = [unquote(link) for link in found.links if link.endswith(("log.txt", "record.json"))]
     assert [Path(link).name for link in logs] == ["log.txt", "record.json", "record.json"]
     assert all((sweep / link).is_file() for link in logs)
+    assert found.inside("summary")[-3:] == ["1 failed", "1 interrupted", "1 pruned"]
+    assert ["open" in attrs for tag, attrs in found.elements if tag == "details"][-3:] == [True, True, False]
+
+
+def test_runs_of_several_sweeps_that_have_one_name_are_told_apart(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        run(tmp_path / name, 0.0, "seed=1", status="failed", error="no")
+    assert main(["report", str(tmp_path)]) == 0
+    cells = Page(tmp_path / "report.html").inside("a")
+    assert {"a/seed=1", "b/seed=1"} <= set(cells)
 
 
 def test_html_in_data_and_names_stays_text(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from finesweep.results.page.links import href
+from finesweep.results.page.links import href, relative
 from finesweep.results.record import FILE, LOG, RunRecord
 
 #: What a reader looks for first among the packages.
@@ -64,7 +64,7 @@ def endings(records: Sequence[RunRecord], folder: Path) -> list[dict[str, str]]:
         if record.status != "ok":
             log = record.folder / LOG
             told.append({
-                "run": record.folder.name, "href": href(record.folder, folder),
+                "run": relative(record.folder, folder), "href": href(record.folder, folder),
                 "status": _STATUS.get(record.status, record.status), "reason": reason(record),
                 "log": href(log if log.is_file() else record.folder / FILE, folder),
                 "log_name": LOG if log.is_file() else FILE,
