@@ -288,10 +288,11 @@ def _clean(argv: list[str]) -> int:
     )  # fmt: skip
     parser.add_argument("folder", nargs="?", default="outputs", metavar="DIR", help="default: outputs")
     parser.add_argument("--keep", metavar="K", help="for all sweeps: a number, best, all or none; default: as trained")
+    parser.add_argument("--unfinished", action="store_true", help="checkpoints of failed and stopped runs too")
     parser.add_argument("--yes", action="store_true", help="remove it")
     args = parser.parse_args(argv)
 
     from finesweep.sweeps.clean import clean
 
-    print(clean(Path(args.folder), keep=args.keep, remove=args.yes))
+    print(clean(Path(args.folder), keep=args.keep, unfinished=args.unfinished, remove=args.yes))
     return 0

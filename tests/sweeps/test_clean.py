@@ -149,3 +149,11 @@ def test_a_removal_that_was_cut_short_is_brought_to_its_end(outputs: Path) -> No
     assert main(["clean", "--yes"]) == 0
     assert not (record.folder / "model").exists()
     assert RunRecord.read(record.folder).model["dropped"] == "so"
+
+
+def test_checkpoints_of_runs_that_could_go_on_go_when_asked_for(outputs: Path) -> None:
+    root = outputs / "demo-tiny"
+    with locked(root / "2026-run-2"):
+        assert main(["clean", "--unfinished", "--yes"]) == 0
+    assert [(root / f"2026-run-{number}" / "checkpoints").exists() for number in range(3)] == [False, False, True]
+    assert RunRecord.read(root / "2026-run-1").status == "interrupted"

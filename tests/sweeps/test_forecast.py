@@ -85,16 +85,16 @@ def test_too_many_jobs_for_the_memory_are_warned_of(
     assert "WARNING: this will hardly fit into memory; a smaller data.batch_size" in capsys.readouterr().out
 
 
-def test_what_would_fail_is_said_once_with_how_many(
-    small: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_would_fail_is_said_once_with_how_many(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "one.txt").write_text("a O\n")
-    broken = ["data=demo,files", f"data.train={tmp_path}/one.txt"]
-    assert main(["check", "-m", "data=files", broken[1], "seed=1,2", "optimizer.lr=1e-3,1e-4"]) == 2
+    files = ["data=files", f"data.train={tmp_path}/one.txt"]
+    assert main(["check", "-m", *files, "seed=1,2", "optimizer.lr=1e-3,1e-4"]) == 2
     shown = capsys.readouterr().out
     assert "4 jobs, which would fail here" in shown
     assert shown.count("cannot be split") == 1
-    assert main(["check", "-m", *small[:-1], "model=tiny,hf", f"model.name_or_path={tmp_path}", "seed=1"]) == 2
+    models = f"model.name_or_path=embedded:tiny,{tmp_path}"
+    assert main(["check", "-m", "model=hf", models, "data.sentences={train: 64, validation: 24, test: 24}"]) == 2
+    assert "2 jobs, 1 of which would fail here\n  1 job: model.name_or_path=" in capsys.readouterr().out
 
 
 def test_problems_of_a_thousand_jobs_are_said_once(capsys: pytest.CaptureFixture[str]) -> None:

@@ -55,11 +55,12 @@ class Waste:
         return self.size
 
 
-def clean(root: Path, *, keep: str | None = None, remove: bool = False) -> str:
+def clean(root: Path, *, keep: str | None = None, unfinished: bool = False, remove: bool = False) -> str:
     """What may go below a folder, as a table; removed if asked for.
 
     Args:
         keep: whose models stay in all sweeps; None takes what each sweep was told.
+        unfinished: runs that failed or were stopped lose their checkpoints too, and would begin again.
 
     Raises:
         UserError: there is no such folder, or ``keep`` is nothing that can be kept.
@@ -67,7 +68,7 @@ def clean(root: Path, *, keep: str | None = None, remove: bool = False) -> str:
     asked = None if keep is None else _keep(keep)
     below = list(places(root))
     caches = {Path(text).expanduser() for place in below for record in place.records if (text := _cache(record))}
-    found = [waste for place in below for waste in _wastes(place, asked)]
+    found = [waste for place in below for waste in _wastes(place, asked, unfinished)]
     found += [waste for folder in sorted(caches) for waste in _unread(folder)]
     if not found:
         return f"Nothing below {root}/ may go."
@@ -96,12 +97,12 @@ def _table(found: list[Waste], freed: list[int], root: Path) -> str:
     return aligned([["where", "what", "how many", "size"], *rows])
 
 
-def _wastes(place: Place, asked: Keep | None) -> Iterator[Waste]:
+def _wastes(place: Place, asked: Keep | None, unfinished: bool) -> Iterator[Waste]:
     claimed = at_work(place.folder / "ledger")
     idle = [each for each in place.records if each.config_hash[:16] not in claimed and not is_locked(each.folder)]
     for record in idle:
         checkpoints = record.folder / "checkpoints"
-        over = record.status in ("ok", "pruned")  # all others go on from theirs
+        over = unfinished or record.status in ("ok", "pruned")  # all others go on from theirs
         if over and checkpoints.is_dir():
             yield Waste("checkpoints", place.folder, checkpoints, size_of(checkpoints), record)
         for path in record.folder.rglob(".*.tmp"):
