@@ -57,6 +57,10 @@ def test_a_search_scores_by_replicates_starts_at_the_default_and_goes_on(
     assert search(*command, "hydra.sweeper.n_trials=3") == 0
     assert "2 of 3 trials are done already" in (said := capsys.readouterr().err)
     assert said.count("started") == 2
+    (tmp_path / "sweep").rename(tmp_path / "moved")
+    assert search(*command, "hydra.sweeper.n_trials=3", f"hydra.sweep.dir={tmp_path}/moved") == 0
+    assert "3 of 3 trials are done already" in capsys.readouterr().err
+    (tmp_path / "moved").rename(tmp_path / "sweep")
     assert [trial.params for trial in trials(tmp_path / "sweep")][:2] == [trial.params for trial in found]
     assert len(trials(tmp_path / "sweep")) == 3
 
@@ -80,6 +84,21 @@ def test_losing_trials_are_pruned_and_counted(search: Search, tmp_path: Path) ->
         assert len(trial.intermediate_values) < 3
     assert search(*command) == 0
     assert len(trials(tmp_path / "sweep")) == 4
+
+
+def test_a_trial_that_loses_a_race_is_spared_its_last_seeds(search: Search, tmp_path: Path) -> None:
+    command = ["optimizer.lr=1e-2,3e-3,1e-9", "seed=1,2,3", "hydra.sweeper.sampler=grid", "trainer.max_epochs=2"]
+    assert search(*command, "hydra.sweeper.racing=0.2", "objective={metric: loss, direction: minimize}") == 0
+    found = {trial.params["optimizer.lr"]: trial for trial in trials(tmp_path / "sweep")}
+    assert found["1e-09"].state is TrialState.PRUNED
+    runs = {run.folder.name: run for run in records_in(tmp_path / "sweep")}
+    spared = [run for run in runs.values() if run.status == "pruned"]
+    assert spared
+    assert all("racing: " in (run.error or "") for run in spared)
+    with (tmp_path / "sweep" / "leaderboard.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert rows[0]["pruned"] == "0"
+    assert sum(int(row["pruned"]) for row in rows) == len(spared)
 
 
 def test_a_key_that_depends_on_another(search: Search, tmp_path: Path) -> None:
@@ -135,8 +154,17 @@ def test_several_objectives(search: Search, tmp_path: Path) -> None:
         ([LR, "hydra.sweeper.objectives={f2: maximize}"], "there is no 'f2', only"),
         (
             [LR, "hydra.sweeper.objectives={f1: maximize, loss: minimize}", "hydra.sweeper.pruner=asha"],
-            "hydra.sweeper.pruner: goes by one objective",
+            "hydra.sweeper.pruner: goes by the objective of the run alone",
         ),
+        (
+            [LR, "hydra.sweeper.objectives={loss: minimize}", "hydra.sweeper.racing=0.1"],
+            "hydra.sweeper.racing: goes by the objective of the run alone",
+        ),
+        (["optimizer.lr=interval(1e-4,inf)"], "must have an end"),
+        ([LR, "hydra.sweeper.n_trials=5,10"], "hydra.sweeper.n_trials: belongs to the sweep itself"),
+        ([LR, "optimizer.lr=1e-3,1e-2"], "optimizer.lr: is given several values more than once"),
+        ([LR, "hydra.sweeper.params=3"], "hydra.sweeper.params: should be keys with their values"),
+        ([LR, "replicates=many"], "replicates: should be a valid integer"),
         ([LR, "hydra.sweeper.space=json:loads"], "'json' is not an allowed package"),
         ([LR, "extension_packages=[spaces]", "hydra.sweeper.space=spaces:by_strateg"], "Did you mean 'by_strategy'"),
         ([LR, "extension_packages=[spaces]", "hydra.sweeper.space=spaces:broken"], "spaces:broken raised KeyError"),

@@ -36,17 +36,21 @@ def trials(storage: BaseStorage) -> list[FrozenTrial]:
     return optuna.load_study(study_name=name, storage=storage).get_trials()
 
 
-def test_a_search_that_is_killed_proposes_the_same_again(finesweep: Finesweep, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kills", [[2], pytest.param([1, 3, 6], marks=pytest.mark.slow)])
+def test_a_search_that_is_killed_proposes_the_same_again(
+    finesweep: Finesweep, tmp_path: Path, kills: list[int]
+) -> None:
+    command = [*SPACE, f"hydra.sweeper.n_trials={kills[-1] + 2}"]
     undisturbed = tmp_path / "undisturbed"
-    assert finesweep(*SPACE, "hydra.sweeper.n_trials=5", f"hydra.sweep.dir={undisturbed}").wait() == 0
-    for least in (1, 3):
-        process = finesweep(*SPACE, "hydra.sweeper.n_trials=5")
+    assert finesweep(*command, f"hydra.sweep.dir={undisturbed}").wait() == 0
+    for least in kills:
+        process = finesweep(*command)
         while len(records_in(tmp_path / "sweep")) < least:
             assert process.poll() is None
             time.sleep(0.02)
         process.kill()
         process.wait()
-    assert finesweep(*SPACE, "hydra.sweeper.n_trials=5").wait() == 0
+    assert finesweep(*command).wait() == 0
     whole, found = (trials(journal(folder)) for folder in (tmp_path / "undisturbed", tmp_path / "sweep"))
     assert [(t.params, t.value, t.state) for t in found] == [(t.params, t.value, t.state) for t in whole]
     assert {t.state for t in found} == {TrialState.COMPLETE}

@@ -45,12 +45,30 @@ def space(hydra: Hydra, overrides: Sequence[str]) -> Space:
     given = parse_overrides(hydra, overrides)
     fixed = [each for each in given if not each.is_sweep_override()]
     master = compose_parsed(hydra, fixed, RunMode.MULTIRUN)
-    in_file = [f"{key}={value}" for key, value in (master.hydra.sweeper.get("params") or {}).items()]
+    params = master.hydra.sweeper.get("params")
+    if params is not None and not isinstance(params, DictConfig):
+        raise ConfigError([Problem("hydra.sweeper.params", f"should be keys with their values, not {params!r}")])
+    in_file = [f"{key!s}={value}" for key, value in (params or {}).items()]
     names = {each.key_or_group for each in given}
     more = [each for each in parse_overrides(hydra, in_file) if each.key_or_group not in names]
     varying = [each for each in (*given, *more) if each.is_sweep_override()]
     own = [each for each in (*given, *more) if each not in varying and not each.key_or_group.startswith("hydra")]
+    _check_varying(varying)
+    if set(map(text_of, own)) - set(map(text_of, fixed)):  # params sets something for all jobs
+        master = compose_parsed(hydra, [*fixed, *(each for each in own if each not in fixed)], RunMode.MULTIRUN)
     return Space(own, varying, master)
+
+
+def _check_varying(varying: Sequence[Override]) -> None:
+    keys = [each.key_or_group for each in varying]
+    problems = [
+        Problem(key, "belongs to the sweep itself and cannot vary within it: give it one value")
+        for key in keys
+        if key.startswith("hydra")
+    ]
+    problems += [Problem(key, "is given several values more than once") for key in set(keys) if keys.count(key) > 1]
+    if problems:
+        raise ConfigError(problems)
 
 
 def text_of(override: Override) -> str:

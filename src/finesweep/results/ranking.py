@@ -151,14 +151,16 @@ def _ranked(board: Sequence[Entry]) -> list[Entry]:
     if not scored:
         return rest
     highest_first = scored[0][1].records[0].objective["direction"] == "maximize"
-    (top, best), *others = sorted(scored, key=lambda pair: pair[0], reverse=highest_first)
+    sign = -1 if highest_first else 1
+    # Who has lost a race is behind, whatever its mean over the first few seeds.
+    (top, best), *others = sorted(scored, key=lambda pair: (pair[1].pruned > 0, sign * pair[0]))
     tests = [over_replicates(_validation(best), _validation(entry)) for _, entry in others]
     adjusted = iter(holm([test.p for test in tests if test is not None]))
     test_mean, test_std = _on_test(best)
     made = [replace(best, rank=1, gap=0.0, test_mean=test_mean, test_std=test_std)]
     for rank, ((center, entry), test) in enumerate(zip(others, tests, strict=True), start=2):
         p, p_holm = (None, None) if test is None else (test.p, next(adjusted))
-        made.append(replace(entry, rank=rank, gap=abs(top - center), p=p, p_holm=p_holm))
+        made.append(replace(entry, rank=rank, gap=sign * (center - top), p=p, p_holm=p_holm))
     return made + rest
 
 

@@ -1,5 +1,6 @@
 """What a search searches in: Hydra's override syntax as Optuna's distributions, and their values as overrides again."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -43,7 +44,7 @@ class Axis:
     def standing_for(self, value: Any) -> Any:
         """The value of the distribution that stands for one of a configuration, None if it does not lie in it."""
         if isinstance(self.distribution, CategoricalDistribution):
-            same = [text for text in self._choices if yaml.safe_load(text) == value or text == str(value)]
+            same = [text for text in self._choices if text == str(value) or _plain(text) == value]
             return same[0] if same else None
         if isinstance(value, bool) or not isinstance(value, int | float):
             return None
@@ -103,6 +104,13 @@ def default_of(found: Space, axis: Axis) -> Any:
     return axis.standing_for(OmegaConf.to_container(value) if OmegaConf.is_config(value) else value)
 
 
+def _plain(text: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
+
+
 def _distribution(override: Override) -> BaseDistribution:
     """
     Raises:
@@ -117,6 +125,8 @@ def _distribution(override: Override) -> BaseDistribution:
         low, high = value.start, value.end
         assert low is not None
         assert high is not None
+        if not (math.isfinite(low) and math.isfinite(high)):
+            raise ValueError(f"'{override.input_line}' must have an end")
         if low >= high or (log and low <= 0):
             must = "start above 0, for its logarithm," if log else "start"
             raise ValueError(f"'{override.input_line}' must {must} below its end")

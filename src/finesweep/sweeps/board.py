@@ -89,7 +89,8 @@ class Board:
     def ended(self, job: str, status: str, what: str) -> None:
         """A job is over: ``what`` is its score or what went wrong."""
         row = self._rows.pop(job, None)
-        self._counts[status] = self._counts.get(status, 0) + 1
+        if status != "taken over":  # it is told of again when it is over
+            self._counts[status] = self._counts.get(status, 0) + 1
         took = f" in {_clock(time.monotonic() - row.began)}" if row is not None else ""
         self.say(f"{self._place()} {job} {status}{took}{': ' + what if what else ''}")
 

@@ -1,5 +1,6 @@
 """The jobs of a sweep: composed, checked, and named, before any of them starts."""
 
+import contextlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,10 +13,10 @@ from omegaconf import OmegaConf
 
 from finesweep.config.check import check
 from finesweep.config.compose import Composer, parse_overrides
-from finesweep.config.errors import ConfigError, Problem
+from finesweep.config.errors import ConfigError, Problem, UserError
 from finesweep.config.grid import Space, text_of
 from finesweep.config.identity import NO_EFFECT, REPLICATES, config_hash, replicate
-from finesweep.results.record import FILE, RunRecord
+from finesweep.results.record import RunRecord
 
 #: Letters that a folder's name may have, and how many.
 _NAME = re.compile(r"[\w.=,+\-\[\]:]{1,120}")
@@ -125,12 +126,11 @@ def with_replicates(found: Space, hydra: Hydra) -> Space:
     Raises:
         ConfigError: seeds vary already.
     """
-    count = int(found.master.replicates)
-    if count == 1:
+    count, first = found.master.replicates, found.master.seed
+    if not isinstance(count, int) or not isinstance(first, int) or count <= 1:  # which the check of the jobs tells
         return found
     if any(each.key_or_group == "seed" for each in found.varying):
         raise ConfigError([Problem("replicates", "seed has several values already: give one of the two")])
-    first = int(found.master.seed)
     seeds = parse_overrides(hydra, [f"seed={','.join(str(first + i) for i in range(count))}"])
     fixed = [each for each in found.fixed if each.key_or_group not in ("seed", "replicates")]
     return replace(found, fixed=fixed, varying=[*found.varying, *seeds])
@@ -139,8 +139,9 @@ def with_replicates(found: Space, hydra: Hydra) -> Space:
 def folder_of(sweep: Path, job: Job) -> Path:
     """The folder of a job: by its name, and its hash too where another configuration has taken that name."""
     plain = sweep / job.name
-    if (plain / FILE).is_file() and RunRecord.read(plain).config_hash != job.hash:
-        return sweep / f"{job.name}-{job.hash[:8]}"
+    with contextlib.suppress(UserError):  # there is none, or it was damaged and is written anew
+        if RunRecord.read(plain).config_hash != job.hash:
+            return sweep / f"{job.name}-{job.hash[:8]}"
     return plain
 
 

@@ -14,6 +14,9 @@ from typing import Any
 from finesweep.config.identity import configuration, replicate
 from finesweep.results.record import RunRecord
 
+#: A spread below it is rounding, and there is nothing to judge by.
+_NOTHING = 1e-9
+
 
 class Race:
     """The scores so far.
@@ -53,7 +56,9 @@ class Race:
             return ""
         from scipy import stats
 
-        p = float(stats.t.sf(gap / (spread / math.sqrt(len(ahead))), freedom)) if spread else 0.0
+        if spread <= _NOTHING:
+            return ""
+        p = float(stats.t.sf(gap / (spread / math.sqrt(len(ahead))), freedom))
         if p >= self._level:
             return ""
         return f"racing: {gap:.4f} behind the best configuration over {len(ahead)} replicate(s), p = {p:.2g}"

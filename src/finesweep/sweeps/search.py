@@ -53,7 +53,6 @@ class Search(Source):
 
     def __init__(self, plan: SearchPlan, folder: Path, board: Board, race: Race | None) -> None:
         super().__init__([], race)
-        self.done = ("ok", "pruned")
         self._plan, self._board = plan, board
         settings = plan.settings
         validations = max(
@@ -73,6 +72,10 @@ class Search(Source):
         if over := len(self._over & set(range(plan.n_trials))):
             board.say(f"{over} of {plan.n_trials} trials are done already")
         board.total = (plan.n_trials - over) * len(plan.replicates)
+        if plan.n_trials < len(plan.grid):
+            board.say(
+                f"{plan.n_trials} of {len(plan.grid)} combinations: hydra.sweeper.n_trials={len(plan.grid)} is all"
+            )
         if outside := [axis.key for axis in plan.searched if axis not in plan.defaults and settings.default_first]:
             board.say(f"the default of {', '.join(outside)} lies outside of its space: the first trial samples it")
 
@@ -186,7 +189,7 @@ class Search(Source):
                 f"{self._plan.settings.space} raised {type(error).__name__}: {error}", where=where,
                 remedy="mend it and give the same command again: the trial goes on",
             ) from error  # fmt: skip
-        return [f"{key}={value}" for key, value in more.items()]
+        return [f"{key}={_text(value)}" for key, value in more.items()]
 
     def _settle(self, ticket: int, live: _Live) -> None:
         states = {record.status for record in live.records}
@@ -196,7 +199,7 @@ class Search(Source):
             live.claim.end("interrupted")
         elif "failed" in states:
             self._tell(ticket, live.claim, live.trial, TrialState.FAIL)
-        elif not good:
+        elif "pruned" in states:  # what has lost a race too: its mean over fewer seeds is no score like the others'
             self._tell(ticket, live.claim, live.trial, TrialState.PRUNED)
         else:
             means = [statistics.mean(score_of(record, name) for record in good) for name in self._plan.objectives]
@@ -209,3 +212,8 @@ class Search(Source):
         claim.end(state.name.lower())
         self._over.add(ticket)
         self._failed.discard(trial.number)
+
+
+def _text(value: Any) -> str:
+    """A value as an override has it."""
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

@@ -117,12 +117,14 @@ def _problems(
     for name in objectives:
         if name not in known:
             yield Problem(f"{where}.objectives", f"there is no '{name}', only {', '.join(known)}")
-    if len(objectives) > 1:
+    own = {values["objective"]["metric"]: values["objective"]["direction"]}
+    if objectives != own:
         for key in ("pruner", "racing"):
             if getattr(settings, key) is not None:
-                yield Problem(f"{where}.{key}", "goes by one objective: leave it out, or the others")
-        if settings.sampler == "cmaes":
-            yield Problem(f"{where}.sampler", "cmaes takes one objective: tpe takes several")
+                message = "goes by the objective of the run alone: leave it out, or set objective=… for the objectives"
+                yield Problem(f"{where}.{key}", message)
+    if len(objectives) > 1 and settings.sampler == "cmaes":
+        yield Problem(f"{where}.sampler", "cmaes takes one objective: tpe takes several")
     if settings.sampler == "grid":
         for axis in searched:
             if axis.values is None:

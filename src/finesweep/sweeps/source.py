@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Sequence
 
-from finesweep.results.record import RunRecord, Status
+from finesweep.results.record import RunRecord
 from finesweep.sweeps.plan import Job
 from finesweep.sweeps.race import Race
 
@@ -16,8 +16,6 @@ class Source:
     """
 
     def __init__(self, jobs: Sequence[Job], race: Race | None) -> None:
-        #: With these states a job is done.
-        self.done: tuple[Status, ...] = ("ok",)
         #: What went wrong apart from jobs.
         self.failures = 0
         self._waiting, self._race = deque(jobs), race

@@ -82,7 +82,6 @@ def run_sweep(hydra: Hydra, overrides: Sequence[str], command: str, config_dir: 
     """
     asked = sketch(hydra, overrides)
     folder, objective = asked.folder, asked.jobs[0].values["objective"]
-    note_call(folder, overrides, config_dir, command)
     board = Board(0, objective["metric"])
     race = None
     if asked.sweeper.racing is not None:
@@ -91,6 +90,7 @@ def run_sweep(hydra: Hydra, overrides: Sequence[str], command: str, config_dir: 
             if record.status == "ok":
                 race.add(record)
     source = _source(asked, board, race)
+    note_call(folder, overrides, config_dir, command)
     pool = Pool(asked.launcher, gpus_for(asked.jobs), max(job.values["trainer"]["devices"] for job in asked.jobs))
     known: dict[Path, tuple[Any, RunRecord]] = {}
     disk = Disk(asked, board.say)

@@ -56,16 +56,19 @@ class Trials:
         text = json.dumps([sorted(spaces), list(directions.items()), sorted(rest)])
         #: Of what is searched: another space is another study.
         self.hash = sha256(text.encode()).hexdigest()[:8]
-        name = settings.study_name or f"{folder.name}-{self.hash}"
         with self._reachable(), FileLock(folder / ".study.lock"):  # two that make the same tables get in their way
+            identity = _identity(folder, self._where)
+            name = settings.study_name or f"finesweep-{identity[:8]}-{self.hash}"
             self._storage = _storage(folder, settings)
             self._study = optuna.create_study(
                 storage=self._storage, study_name=name, load_if_exists=True, directions=list(directions.values()),
                 pruner=_pruner(settings, validations), sampler=RandomSampler(),
             )  # fmt: skip
-            mine = {"sweep": _identity(folder), "search": self.hash}
-            theirs = self._study.user_attrs.get("finesweep", mine)
-            if theirs != mine:
+            mine = {"sweep": identity, "search": self.hash}
+            theirs = self._study.user_attrs.get("finesweep")
+            foreign = theirs is None and self._study.get_trials(deepcopy=False)
+            turned = [each.name.lower() for each in self._study.directions] != list(directions.values())
+            if foreign or turned or theirs not in (None, mine):
                 raise UserError(
                     f"the study '{name}' belongs to another search", where=self._where,
                     remedy="give this one a name of its own: hydra.sweeper.study_name=…",
@@ -155,13 +158,13 @@ def _suggested(trial: Trial, axis: Axis) -> Any:
 
 
 def _storage(folder: Path, settings: Search) -> BaseStorage:
-    if settings.storage is None:
-        file = str(folder / JOURNAL)
-        return JournalStorage(JournalFileBackend(file, lock_obj=_JournalLock(file)))
     try:
+        if settings.storage is None:
+            file = str(folder / JOURNAL)
+            return JournalStorage(JournalFileBackend(file, lock_obj=_JournalLock(file)))
         return optuna.storages.get_storage(RDBStorage(settings.storage, engine_kwargs={"pool_pre_ping": True}))
-    except (ValueError, ImportError) as error:  # no URL, no driver
-        raise _unusable(redacted_text(settings.storage), error) from error
+    except (ValueError, ImportError) as error:  # a damaged journal, no URL, no driver
+        raise _unusable(redacted_text(settings.storage or str(folder / JOURNAL)), error) from error
 
 
 class _JournalLock(JournalFileOpenLock):
@@ -185,12 +188,15 @@ class _JournalLock(JournalFileOpenLock):
         self._lock.release()
 
 
-def _identity(folder: Path) -> str:
+def _identity(folder: Path, where: str) -> str:
     """Of a sweep's folder, wherever it is moved to: two folders do not share a study by mistake."""
     file = folder / "study.json"
     if not file.is_file():
         write_atomically(file, json.dumps({"id": uuid.uuid4().hex}) + "\n")
-    return str(json.loads(file.read_text(encoding="utf-8"))["id"])
+    try:
+        return str(json.loads(file.read_text(encoding="utf-8"))["id"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise _unusable(where, error) from error
 
 
 def _pruner(settings: Search, validations: int) -> BasePruner:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from finesweep.config.errors import UserError
 from finesweep.config.interrupt import impatient
-from finesweep.results.record import FILE, LOG, RunRecord, now
+from finesweep.results.record import FILE, LOG, RunRecord, records_in
 from finesweep.sweeps.board import Board
 from finesweep.sweeps.ledger import BEAT, Claim, Ledger
 from finesweep.sweeps.plan import Job, folder_of
@@ -54,9 +54,11 @@ class Sweep:
         self._again: deque[Job] = deque()
         self._elsewhere: list[Job] = []
         self._tries: dict[str, int] = {}
-        self._stopping = False
+        #: No job begins any more; and then, an error or a signal ends all of it, and the source is not asked again.
+        self._stopping = self._leaving = False
         self._beaten = self._looked = time.monotonic()
-        self._began = now()
+        #: hash -> end of jobs that had failed or were pruned before: no clocks of two machines are compared.
+        self._before = {record.config_hash: record.finished for record in records_in(folder)}
         self._failed = 0
         self._news, self._quiet = False, 0.0
 
@@ -66,15 +68,19 @@ class Sweep:
             while True:
                 if not self._stopping:
                     self._fill()
-                idle = not (self._pool.workers or self._again or (self._elsewhere and not self._stopping))
-                if idle and (self._stopping or self._source.exhausted):
+                more = self._again or self._elsewhere or not self._source.exhausted
+                if not self._pool.workers and (self._stopping or not more):
                     return
                 self._listen()
         except BaseException:
+            self._leaving = True
             with impatient(self._pool.kill):
-                self._pool.stop("the sweep was stopped")
-                while self._pool.workers:
-                    self._listen()
+                try:
+                    self._pool.stop("the sweep was stopped")
+                    while self._pool.workers:
+                        self._listen()
+                finally:
+                    self._pool.kill()
             raise
         finally:
             self._source.close()
@@ -122,9 +128,10 @@ class Sweep:
         """Whether it is done, by another sweeper or another trial, or has failed there while we were at work."""
         if record.config_hash != job.hash:
             return False
-        if record.status in self._source.done:
+        if record.status == "ok":
             return True
-        return record.status == "failed" and job.hash not in self._tries and (record.finished or "") > self._began
+        tried = job.hash in self._tries or record.finished == self._before.get(job.hash)
+        return record.status in ("failed", "pruned") and not tried
 
     def _listen(self) -> None:
         """Wait a moment for what the workers say, and see to what time asks for."""
@@ -135,7 +142,11 @@ class Sweep:
             elif what == "validated":
                 number, epoch, value = rest
                 self._board.validated(running.job.name, epoch, value)
-                worker.answer(self._source.validated(running.job, number, value))
+                go_on = True
+                try:
+                    go_on = self._leaving or self._source.validated(running.job, number, value)
+                finally:
+                    worker.answer(go_on)
             elif what == "gone":
                 self._gone(worker, self._running.pop(id(worker)))
         self._board.refresh()
@@ -199,7 +210,8 @@ class Sweep:
         if record.status == "failed" or (record.status == "interrupted" and not self._stopping):
             self._failed += 1
         self._board.ended(job.name, record.status, what)
-        self._source.ended(job, record)
+        if not self._leaving:  # what a search was not told it finds in the record
+            self._source.ended(job, record)
         self._news = True
 
     @property

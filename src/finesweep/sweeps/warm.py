@@ -4,6 +4,9 @@ import contextlib
 import importlib
 import io
 import logging
+import signal
+
+signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the driver, while this is still importing too
 
 _MODULES = [
     "finesweep.training.runner",

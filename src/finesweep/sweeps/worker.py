@@ -1,5 +1,6 @@
 """One job in a process of its own: what it does there, what it tells its driver, and that it does not outlive it."""
 
+import contextlib
 import logging
 import multiprocessing
 import os
@@ -66,7 +67,8 @@ def work(task: Assignment, talk: Connection, alive: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     logging.basicConfig(stream=sys.stderr, format="  note: %(message)s", level=logging.WARNING)
     how, what = _run(task, talk)
-    talk.send(("ended", how, what))
+    with contextlib.suppress(OSError):
+        talk.send(("ended", how, what))
 
 
 def _run(task: Assignment, talk: Connection) -> tuple[str, str]:
@@ -108,12 +110,18 @@ class _Driver:
     def check(self) -> None:
         self._claim.check()
 
+    # A driver that has died is no fault of the run: the thread that watches it stops the run with a checkpoint.
+
     def progress(self, step: int, steps: int, epoch: int) -> None:
-        self._talk.send(("progress", step, steps, epoch))
+        with contextlib.suppress(OSError):
+            self._talk.send(("progress", step, steps, epoch))
 
     def validated(self, number: int, epoch: int, value: float) -> None:
-        self._talk.send(("validated", number, epoch, value))
-        if not self._talk.recv():
+        go_on = True
+        with contextlib.suppress(OSError, EOFError):
+            self._talk.send(("validated", number, epoch, value))
+            go_on = self._talk.recv()
+        if not go_on:
             raise PrunedError(f"the search has stopped this run after validation {number}")
 
 
