@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
+from finesweep.config.errors import ConfigError, Problem
 from finesweep.sweeps.settings import Local
 from finesweep.sweeps.worker import Assignment, work
 
@@ -78,6 +79,9 @@ class Pool:
         if "forkserver" in methods:
             self._context.set_forkserver_preload(["finesweep.sweeps.warm"])
         devices = list(range(gpus)) if settings.devices is None else settings.devices
+        if gpus and (len(devices) < each or max(devices) >= gpus):
+            message = f"there are the GPUs 0 to {gpus - 1}, and a job takes {each} of those that are named here"
+            raise ConfigError([Problem("hydra.launcher.devices", message)])
         self.slots = settings.slots or max(1, len(devices) // each)
         self._devices = [devices[i : i + each] for i in range(0, len(devices) - each + 1, each)]
         self.workers: list[Worker] = []
@@ -91,6 +95,14 @@ class Pool:
     def devices(self, slot: int) -> str | None:
         """What a job in a slot may see of the GPUs; None where there are none."""
         return ",".join(map(str, self._devices[slot % len(self._devices)])) if self._devices else None
+
+    def visible(self, slot: int) -> str | None:
+        """The same, as ``CUDA_VISIBLE_DEVICES`` has it: of those that are visible here, which may bear other names."""
+        mine, ours = self.devices(slot), os.environ.get("CUDA_VISIBLE_DEVICES")
+        if mine is None or not ours:
+            return mine
+        names = ours.split(",")
+        return ",".join(names[int(each)] if int(each) < len(names) else each for each in mine.split(","))
 
     def start(self, slot: int, task: Assignment) -> Worker:
         """Start a job in a free slot."""

@@ -116,7 +116,7 @@ class Sweep:
             self._count(job, record, why)
             return
         task = Assignment(
-            job.values, folder, self._command, job.overrides, self.folder.name, claim, self._pool.devices(slot),
+            job.values, folder, self._command, job.overrides, self.folder.name, claim, self._pool.visible(slot),
             self._settings.threads, self._pool.slots,
         )  # fmt: skip
         worker = self._pool.start(slot, task)
