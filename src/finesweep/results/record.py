@@ -178,7 +178,7 @@ def repeatable_config(record: RunRecord) -> dict[str, Any]:
 def working_folder(folder: str) -> Iterator[None]:
     """Inside, relative paths start from where they did when a run began, as long as that is there."""
     if not Path(folder).is_dir():
-        message = f"{folder}, where it was started, is gone: relative paths start from here"
+        message = f"{folder}, where the run was started, is gone: relative paths start from here"
         logging.getLogger("finesweep").warning(message)
         yield
         return
