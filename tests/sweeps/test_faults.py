@@ -39,7 +39,7 @@ def processes(text: str) -> list[int]:
     return found
 
 
-@pytest.mark.parametrize("count", [8, pytest.param(40, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [6, pytest.param(40, marks=pytest.mark.slow)])
 def test_single_jobs_do_not_stop_the_others(finesweep: Finesweep, tmp_path: Path, count: int) -> None:
     switch = tmp_path / "switch"
     switch.touch()
@@ -73,6 +73,7 @@ def test_single_jobs_do_not_stop_the_others(finesweep: Finesweep, tmp_path: Path
     assert {name for name in again if again[name].resumed} == {record.folder.name for record in failed.values()}
 
 
+@pytest.mark.slow
 def test_a_failed_job_is_tried_again(finesweep: Finesweep, tmp_path: Path) -> None:
     command = [
         "extension_packages=[faulty]", "+optimizer.fault=raises", "+optimizer.number=1,2",

@@ -86,6 +86,7 @@ def test_losing_trials_are_pruned_and_counted(search: Search, tmp_path: Path) ->
     assert len(trials(tmp_path / "sweep")) == 4
 
 
+@pytest.mark.slow
 def test_a_trial_that_loses_a_race_is_spared_its_last_seeds(search: Search, tmp_path: Path) -> None:
     command = ["optimizer.lr=1e-2,3e-3,1e-9", "seed=1,2,3", "hydra.sweeper.sampler=grid", "trainer.max_epochs=1"]
     assert search(*command, "hydra.sweeper.racing=0.2", "objective={metric: loss, direction: minimize}") == 0

@@ -36,7 +36,8 @@ def trials(storage: BaseStorage) -> list[FrozenTrial]:
     return optuna.load_study(study_name=name, storage=storage).get_trials()
 
 
-@pytest.mark.parametrize("kills", [[2], pytest.param([1, 3, 6], marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("kills", [[2], [1, 3, 6]])
 def test_a_search_that_is_killed_proposes_the_same_again(
     finesweep: Finesweep, tmp_path: Path, kills: list[int]
 ) -> None:
@@ -72,6 +73,7 @@ def check_shared(
     assert sum(" started" in text for text in said) > 1
 
 
+@pytest.mark.slow
 def test_two_sweepers_share_a_study(finesweep: Finesweep, tmp_path: Path) -> None:
     check_shared(finesweep, 2, 4, lambda: journal(tmp_path / "sweep"))
     shown = dashboard(journal(tmp_path / "sweep"))
