@@ -69,6 +69,11 @@ def _plain(value: Any) -> str:
         return "{" + ",".join(f"{key}:{_plain(each)}" for key, each in value.items()) + "}"
     if isinstance(value, list):
         return "[" + ",".join(map(_plain, value)) + "]"
+    return scalar_text(value)
+
+
+def scalar_text(value: Any) -> str:
+    """A single value as a command line has it."""
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 

@@ -54,11 +54,11 @@ class Race:
         gap = statistics.mean(ahead)
         if gap <= 0:
             return ""
-        from scipy import stats
+        from scipy import special
 
         if spread <= _NOTHING:
             return ""
-        p = float(stats.t.sf(gap / (spread / math.sqrt(len(ahead))), freedom))
+        p = float(special.stdtr(freedom, -gap / (spread / math.sqrt(len(ahead)))))
         if p >= self._level:
             return ""
         return f"racing: {gap:.4f} behind the best configuration over {len(ahead)} replicate(s), p = {p:.2g}"

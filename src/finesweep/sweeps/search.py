@@ -11,6 +11,7 @@ from typing import Any
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from finesweep.config.errors import ConfigError, UserError
+from finesweep.results.configurations import scalar_text
 from finesweep.results.record import RunRecord
 from finesweep.sweeps.axes import Axis
 from finesweep.sweeps.board import Board
@@ -189,7 +190,7 @@ class Search(Source):
                 f"{self._plan.settings.space} raised {type(error).__name__}: {error}", where=where,
                 remedy="mend it and give the same command again: the trial goes on",
             ) from error  # fmt: skip
-        return [f"{key}={_text(value)}" for key, value in more.items()]
+        return [f"{key}={scalar_text(value)}" for key, value in more.items()]
 
     def _settle(self, ticket: int, live: _Live) -> None:
         states = {record.status for record in live.records}
@@ -212,8 +213,3 @@ class Search(Source):
         claim.end(state.name.lower())
         self._over.add(ticket)
         self._failed.discard(trial.number)
-
-
-def _text(value: Any) -> str:
-    """A value as an override has it."""
-    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

@@ -83,16 +83,16 @@ def run_sweep(hydra: Hydra, overrides: Sequence[str], command: str, config_dir: 
     asked = sketch(hydra, overrides)
     folder, objective = asked.folder, asked.jobs[0].values["objective"]
     board = Board(0, objective["metric"])
+    known: dict[Path, tuple[Any, RunRecord]] = {}
     race = None
     if asked.sweeper.racing is not None:
         race = Race(asked.sweeper.racing, objective["direction"])
-        for record in records_in(folder):
+        for record in records_in(folder, known):
             if record.status == "ok":
                 race.add(record)
     source = _source(asked, board, race)
     note_call(folder, overrides, config_dir, command)
     pool = Pool(asked.launcher, gpus_for(asked.jobs), max(job.values["trainer"]["devices"] for job in asked.jobs))
-    known: dict[Path, tuple[Any, RunRecord]] = {}
     disk = Disk(asked, board.say)
 
     def changed() -> None:
@@ -107,9 +107,10 @@ def run_sweep(hydra: Hydra, overrides: Sequence[str], command: str, config_dir: 
                 sweep.run()
         disk.tidy(records_in(folder, known), over=source.exhausted)
     finally:
-        if text := _write(records_in(folder, known), folder):
+        records = records_in(folder, known)
+        if text := _write(records, folder):
             print(text)
-            page = " and report.html" if _write_page(folder) else ""
+            page = " and report.html" if _write_page(records, folder) else ""
             print(f"\nResults: {folder}/leaderboard.csv{page}, and a folder for each run beside it")
     return sweep.failures
 
@@ -148,12 +149,12 @@ def _write(records: Sequence[RunRecord], folder: Path) -> str:
     return write_leaderboard(over, folder) if over else ""
 
 
-def _write_page(folder: Path) -> bool:
+def _write_page(records: Sequence[RunRecord], folder: Path) -> bool:
     """Write the page of the sweep. The sweep is done, whatever becomes of its page: what goes wrong is only said."""
     try:
         from finesweep.results.page.write import write_page  # only the end of a sweep needs it
 
-        write_page(records_in(folder), folder)
+        write_page(records, folder)
     except Exception as error:
         what = "".join(traceback.format_exception_only(error)).strip()
         message = f"the page of the sweep could not be written: {what}; `finesweep report {folder}` tries again"

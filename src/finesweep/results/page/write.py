@@ -15,7 +15,7 @@ from finesweep.results.page.figure import Figure, score
 from finesweep.results.page.figures import cost, importance, parallel_coordinates, seeds
 from finesweep.results.page.links import href
 from finesweep.results.record import RunRecord, records_below, write_atomically
-from finesweep.results.tables import numeric
+from finesweep.results.tables import cell_text, numeric
 
 PAGE = "report.html"
 
@@ -93,12 +93,8 @@ def _telling(header: list[str], rows: list[list[Any]]) -> tuple[list[str], list[
 
 
 def cell(value: Any) -> str:
-    """A cell of a table as text: thousands apart, floats with four digits, or two where those are all zero."""
-    if value is None or value == "":
-        return ""
-    if isinstance(value, float):
-        return f"{value:.1e}" if 0 < abs(value) < 0.00005 else f"{value:.4f}"
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+    """A cell of a table as text, thousands apart."""
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else cell_text(value)
 
 
 def _links(entry: Entry, folder: Path) -> list[tuple[str, str]]:
