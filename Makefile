@@ -21,7 +21,7 @@ demo: setup
 	$(BIN)/finesweep train -m finetune_strategy=full,lora,frozen seed=1,2
 
 test: setup lint
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 # What needs a server or a browser: PostgreSQL, Chromium.
 services: setup

@@ -3,14 +3,14 @@
 import os
 import random
 import signal
-import subprocess
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from finesweep.results.record import RunRecord
+from tests.sweeps.conftest import Cold, Finesweep
+from tests.training.killing import ended
 
 TESTS = Path(__file__).parent
 FAULTS = {
@@ -19,7 +19,6 @@ FAULTS = {
     "is killed": "killed by SIGKILL",
     "hangs": "longer than",
 }
-Finesweep = Callable[..., subprocess.Popen[str]]
 
 
 def records(folder: Path) -> dict[str, RunRecord]:
@@ -50,8 +49,7 @@ def test_single_jobs_do_not_stop_the_others(finesweep: Finesweep, tmp_path: Path
         "optimizer._target_=faulty.Faulty", "hydra.sweeper.zip=[[optimizer.fault,optimizer.number]]",
         "hydra.launcher.timeout_minutes=0.5",
     ]  # fmt: skip
-    _, said = (process := finesweep(*command)).communicate()
-    assert process.returncode == 1, said
+    said = ended(finesweep(*command), 1)
     found = records(tmp_path)
     assert len(found) == count
     assert sum(record.status == "ok" for record in found.values()) == count - len(FAULTS)
@@ -64,8 +62,7 @@ def test_single_jobs_do_not_stop_the_others(finesweep: Finesweep, tmp_path: Path
     assert "RuntimeError: on purpose" in (failed["raises"].folder / "log.txt").read_text()
 
     switch.unlink()
-    _, said = (process := finesweep(*command)).communicate()
-    assert process.returncode == 0, said
+    said = ended(finesweep(*command))
     assert f"{count - len(FAULTS)} of {count} jobs are done already" in said
     assert said.count("started") == len(FAULTS)
     again = records(tmp_path)
@@ -79,32 +76,33 @@ def test_a_failed_job_is_tried_again(finesweep: Finesweep, tmp_path: Path) -> No
         "extension_packages=[faulty]", "+optimizer.fault=raises", "+optimizer.number=1,2",
         f"+optimizer.switch={TESTS}", "optimizer._target_=faulty.Faulty",
     ]  # fmt: skip
-    _, said = (process := finesweep(*command, "hydra.launcher.retries=1")).communicate()
-    assert process.returncode == 1
+    said = ended(finesweep(*command, "hydra.launcher.retries=1"), 1)
     assert said.count("on purpose; once more") == 2
     assert all(len(record.resumed) == 1 for record in records(tmp_path).values())
-    _, said = (process := finesweep(*command, "hydra.launcher.fail_fast=true", "hydra.launcher.slots=1")).communicate()
-    assert process.returncode == 1
+    said = ended(finesweep(*command, "hydra.launcher.fail_fast=true", "hydra.launcher.slots=1"), 1)
     assert said.count("started") == 1
 
 
 @pytest.mark.parametrize("jobs", [4, pytest.param(16, marks=pytest.mark.slow)])
-def test_a_driver_that_is_killed_twice_changes_nothing(finesweep: Finesweep, tmp_path: Path, jobs: int) -> None:
+def test_a_driver_that_is_killed_twice_changes_nothing(
+    finesweep: Finesweep, cold: Cold, tmp_path: Path, jobs: int
+) -> None:
     seeds = f"seed=range({jobs})"
     undisturbed = tmp_path / "undisturbed"
-    assert finesweep(seeds, f"hydra.sweep.dir={undisturbed}/sweep").wait() == 0
+    ended(finesweep(seeds, f"hydra.sweep.dir={undisturbed}/sweep"))
     rng = random.Random(jobs)
     for least in (1, jobs // 2):
-        process = finesweep(seeds, "trainer.checkpoint_minutes=0")
+        process = cold(seeds, "trainer.checkpoint_minutes=0")
         while sum(record.status == "ok" for record in records(tmp_path).values()) < least:
             assert process.poll() is None
             time.sleep(0.02)
         time.sleep(rng.uniform(0, 1))
+        assert len(processes(str(tmp_path))) > 2, "a driver, its fork server, workers"
         process.kill()
         process.wait()
         time.sleep(2)
         assert processes(str(tmp_path)) == [], "workers outlive their driver"
-    assert finesweep(seeds).wait() == 0
+    ended(finesweep(seeds))
     found, whole = records(tmp_path), records(undisturbed)
     assert found.keys() == whole.keys()
     assert {name: record.metrics for name, record in found.items()} == {
@@ -112,8 +110,8 @@ def test_a_driver_that_is_killed_twice_changes_nothing(finesweep: Finesweep, tmp
     }
 
 
-def test_ctrl_c_leaves_a_sweep_that_goes_on(finesweep: Finesweep, tmp_path: Path) -> None:
-    process = finesweep("seed=range(4)", "trainer.max_epochs=3")
+def test_ctrl_c_leaves_a_sweep_that_goes_on(finesweep: Finesweep, cold: Cold, tmp_path: Path) -> None:
+    process = cold("seed=range(4)", "trainer.max_epochs=3")
     while not any(record.status == "ok" for record in records(tmp_path).values()):
         time.sleep(0.02)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does
@@ -124,23 +122,20 @@ def test_ctrl_c_leaves_a_sweep_that_goes_on(finesweep: Finesweep, tmp_path: Path
     assert "Traceback" not in said
     assert {record.status for record in records(tmp_path).values()} <= {"ok", "interrupted"}
     assert (tmp_path / "sweep" / "leaderboard.csv").is_file()
-    assert finesweep("seed=range(4)", "trainer.max_epochs=3").wait() == 0
+    ended(finesweep("seed=range(4)", "trainer.max_epochs=3"))
     assert [record.status for record in records(tmp_path).values()] == ["ok"] * 4
 
 
 def test_a_signal_after_the_end_undoes_nothing(finesweep: Finesweep, tmp_path: Path) -> None:
     command = ["extension_packages=[faulty]", "logger._target_=faulty.Late", "seed=1,2"]
-    _, said = (process := finesweep(*command)).communicate()
-    assert process.returncode == 0, said
+    ended(finesweep(*command))
     assert [record.status for record in records(tmp_path).values()] == ["ok", "ok"]
     assert all(record.error is None for record in records(tmp_path).values())
 
 
 def test_two_sweepers_share_the_work(finesweep: Finesweep, tmp_path: Path) -> None:
     both = [finesweep("seed=range(6)", "hydra.launcher.slots=1") for _ in range(2)]
-    said = [process.communicate()[1] for process in both]
-    assert [process.returncode for process in both] == [0, 0]
-    begun = [text.count("started") for text in said]
+    begun = [ended(process).count("started") for process in both]
     assert sum(begun) == 6
     assert min(begun) >= 1
     found = records(tmp_path)

@@ -19,8 +19,9 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
 from finesweep.results.record import records_in
+from tests.sweeps.conftest import Finesweep
+from tests.training.killing import ended
 
-Finesweep = Callable[..., subprocess.Popen[str]]
 SPACE = [
     "hydra/sweeper=optuna", "optimizer.lr=tag(log,interval(1e-5,1e-1))", "finetune_strategy=full,frozen",
     "hydra.launcher.slots=1", "hydra.sweeper.startup_trials=2",
@@ -43,15 +44,15 @@ def test_a_search_that_is_killed_proposes_the_same_again(
 ) -> None:
     command = [*SPACE, f"hydra.sweeper.n_trials={kills[-1] + 2}"]
     undisturbed = tmp_path / "undisturbed"
-    assert finesweep(*command, f"hydra.sweep.dir={undisturbed}").wait() == 0
+    ended(finesweep(*command, f"hydra.sweep.dir={undisturbed}"))
     for least in kills:
         process = finesweep(*command)
         while len(records_in(tmp_path / "sweep")) < least:
-            assert process.poll() is None
+            assert process.is_alive()
             time.sleep(0.02)
         process.kill()
-        process.wait()
-    assert finesweep(*command).wait() == 0
+        process.join()
+    ended(finesweep(*command))
     whole, found = (trials(journal(folder)) for folder in (tmp_path / "undisturbed", tmp_path / "sweep"))
     assert [(t.params, t.value, t.state) for t in found] == [(t.params, t.value, t.state) for t in whole]
     assert {t.state for t in found} == {TrialState.COMPLETE}
@@ -63,8 +64,7 @@ def check_shared(
     """Several sweepers at once: no trial is lost, none is done twice."""
     command = [*SPACE, f"hydra.sweeper.n_trials={n_trials}", *more]
     each = [finesweep(*command) for _ in range(sweepers)]
-    said = [process.communicate()[1] for process in each]
-    assert [process.returncode for process in each] == [0] * sweepers, said
+    said = [ended(process) for process in each]
     found = trials(storage())
     assert [trial.state for trial in found] == [TrialState.COMPLETE] * n_trials
     assert sorted(trial.user_attrs["ticket"] for trial in found) == list(range(n_trials))

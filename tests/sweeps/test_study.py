@@ -38,14 +38,16 @@ def score(values: dict[str, Any]) -> float:
     return float(-((values["optimizer.lr"] - 0.01) ** 2) - 0.001 * values["trainer.max_epochs"])
 
 
-def proposals(open_study: Callable[[], Trials], searched: list[Axis], count: int, every: int) -> list[dict[str, Any]]:
-    """What is proposed for so many tickets, by a new process after ``every`` of them."""
-    found = []
+def proposals(open_study: Callable[[], Trials], count: int, every: int) -> list[dict[str, Any]]:
+    """What is proposed for so many tickets, by a new process after ``every`` of them: a kill between two parameters."""
+    found, study = [], open_study()
     for ticket in range(count):
-        if ticket % every == 0:
+        if ticket % every == every - 1:
+            study.take(ticket, None, {}).suggest_int("trainer.max_epochs", 1, 9)
             study = open_study()
         trial = study.take(ticket, study.newest().get(ticket), {})
-        values = {axis.key: value for axis, value in study.values(trial, searched).items()}
+        values = {axis.key: value for axis, value in study.values(trial).items()}
+        assert values == {axis.key: value for axis, value in study.values(trial).items()}
         found.append(values)
         study.tell(trial, TrialState.COMPLETE, [score(values)])
     return found
@@ -58,18 +60,18 @@ def test_a_search_that_begins_anew_proposes_the_same(tmp_path: Path, sampler: st
     for every in (100, 3):
         folder = tmp_path / str(every)
         folder.mkdir()
-        runs.append(proposals(lambda f=folder: opened(f, searched, sampler=sampler), searched, 12, every))  # type: ignore[misc]
+        runs.append(proposals(lambda f=folder: opened(f, searched, sampler=sampler), 12, every))  # type: ignore[misc]
     assert runs[0] == runs[1]
     assert len({values["optimizer.lr"] for values in runs[0]}) == 12
     (tmp_path / "other").mkdir()
-    other = proposals(lambda: opened(tmp_path / "other", searched, sampler=sampler, sampler_seed=2), searched, 12, 100)
+    other = proposals(lambda: opened(tmp_path / "other", searched, sampler=sampler, sampler_seed=2), 12, 100)
     assert other != runs[0]
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "cmaes"])
 def test_a_sampler_learns(tmp_path: Path, sampler: str) -> None:
     """It comes nearer to the best than it was at random."""
-    found = proposals(lambda: opened(tmp_path, NUMBERS, sampler=sampler), NUMBERS, 40, 100)
+    found = proposals(lambda: opened(tmp_path, NUMBERS, sampler=sampler), 40, 100)
     scores = [score(values) for values in found]
     assert sum(scores[-10:]) / 10 > sum(scores[:10]) / 10
 
@@ -84,9 +86,12 @@ def test_a_pruner_stops_what_falls_behind_and_not_the_best(tmp_path: Path, prune
         for number in range(1, 10):
             if not study.report(trial, number, float(slope * number)):
                 stopped[ticket] = number
+                again = opened(tmp_path, AXES, pruner=pruner)  # killed before the run was told, it still knows
+                assert again.stopped(again.take(ticket, again.newest()[ticket], {})) == number
                 study.tell(trial, TrialState.PRUNED)
                 break
         else:
+            assert study.stopped(trial) is None
             study.tell(trial, TrialState.COMPLETE, [float(slope * 9)])
     assert 0 not in stopped
     assert len(stopped) >= 8
@@ -114,14 +119,14 @@ def test_what_a_kill_leaves_of_a_journal_can_be_read(tmp_path: Path) -> None:
 
 def test_a_trial_goes_on_with_its_values_and_a_failed_one_is_done_again(tmp_path: Path) -> None:
     study = opened(tmp_path, AXES, sampler="tpe")
-    begun = study.values(study.take(0, None, {}), AXES)
+    begun = study.values(study.take(0, None, {}))
     trial = study.take(0, study.newest()[0], {})
-    assert study.values(trial, AXES) == begun
+    assert study.values(trial) == begun
     assert len(study.newest()) == 1
     study.tell(trial, TrialState.FAIL)
     again = study.take(0, study.newest()[0], {})
     assert again.number == trial.number + 1
-    assert study.values(again, AXES) == begun
+    assert study.values(again) == begun
     study.tell(again, TrialState.COMPLETE, [1.0])
     study.tell(again, TrialState.COMPLETE, [2.0])  # a late finisher does not count
     assert study.newest()[0].value == 1.0

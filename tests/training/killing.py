@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from multiprocessing import forkserver
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -68,6 +69,8 @@ def _main(arguments: Sequence[str], log: str, folder: Path | None, largest_file:
 
     # What this process starts is to be its own child, as in a process from a shell, and not the server's.
     multiprocessing.set_start_method("fork", force=True)
+    # But a sweep may take its jobs from this server, which has imported everything: Python would start another.
+    forkserver._forkserver.ensure_running = lambda: None  # type: ignore[attr-defined]
     with Path(log).open("w") as stream:
         os.dup2(stream.fileno(), 1)
         os.dup2(stream.fileno(), 2)
@@ -88,7 +91,11 @@ def said(process: BaseProcess) -> str:
 
 def finish(*arguments: str, status: int = 0, folder: Path | None = None) -> str:
     """Run a command to its end, which must have this exit status; what it said."""
-    process = start(*arguments, folder=folder)
+    return ended(start(*arguments, folder=folder), status)
+
+
+def ended(process: BaseProcess, status: int = 0) -> str:
+    """Wait for the end of a process, which must have this exit status; what it said."""
     text = said(process)
     assert process.exitcode == status, text
     return text

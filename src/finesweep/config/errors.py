@@ -41,6 +41,10 @@ class LostError(UserError):
 class PrunedError(UserError):
     """A search has stopped a run that is not worth going on with."""
 
+    @classmethod
+    def after(cls, validation: int) -> "PrunedError":
+        return cls(f"the search has stopped this run after validation {validation}")
+
 
 class TrainingError(UserError):
     """Training could not go on (a loss that is not a number, say). The run is recorded as failed; exit status 1."""

@@ -6,6 +6,7 @@ touches it while it works, and leaves ``<job>.<attempt>.end`` behind. Whoever fi
 not heard of for a while, makes the next one, and from then on the record of the old owner is refused.
 """
 
+import contextlib
 import json
 import os
 import socket
@@ -88,7 +89,10 @@ class Claim:
         """Whether it is over, or its owner is known to be dead."""
         if self.path.with_name(f"{self.path.name}.end").exists():
             return True
-        owner = _read(self.path)
+        try:
+            owner = _read(self.path)
+        except OSError:  # a network file system that does not answer; whether the owner does, time will tell
+            return False
         return owner is None or owner.dead
 
     def check(self) -> None:
@@ -97,13 +101,16 @@ class Claim:
             LostError: another sweeper has taken the job over.
         """
         if (later := newest(self.folder, self.job)) > self.attempt:
-            other = _read(self.folder / f"{self.job}.{later}")
-            who = f"process {other.pid} on {other.host.split()[0]}" if other else "another sweeper"
+            who = "another sweeper"
+            with contextlib.suppress(OSError):
+                if other := _read(self.folder / f"{self.job}.{later}"):
+                    who = f"process {other.pid} on {other.host.split()[0]}"
             raise LostError(f"{who} has taken this job over", where=str(self.path))
 
     def beat(self) -> None:
-        """Give a sign of life."""
-        os.utime(self.path)
+        """Give a sign of life. One may be missed."""
+        with contextlib.suppress(OSError):
+            os.utime(self.path)
 
     def end(self, status: str) -> None:
         """Say that the attempt is over, so that nobody needs to wait whether it still lives."""
@@ -135,7 +142,8 @@ class Ledger:
         try:
             os.link(temporary, mine.path)
         except FileExistsError:
-            return None
+            if temporary.stat().st_nlink < 2:  # else it is ours, and the answer of a network file system went astray
+                return None
         finally:
             temporary.unlink()
         return mine
@@ -143,7 +151,10 @@ class Ledger:
     def _is_over(self, claim: Claim) -> bool:
         if claim.given_up:
             return True
-        stamp, now = claim.path.stat().st_mtime_ns, time.monotonic()
+        try:
+            stamp, now = claim.path.stat().st_mtime_ns, time.monotonic()
+        except OSError:
+            return False
         if self._seen.get(claim.path, (None, 0.0))[0] != stamp:
             self._seen[claim.path] = (stamp, now)
         return now - self._seen[claim.path][1] > self._patience
@@ -166,8 +177,10 @@ def newest(folder: Path, job: str) -> int:
 
 
 def _read(path: Path) -> Owner | None:
+    """Whose claim it is; None of one that a power cut has emptied."""
+    text = path.read_text(encoding="utf-8")
     try:
-        values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        values: dict[str, Any] = json.loads(text)
         return Owner(**values)
-    except (OSError, ValueError, TypeError):
+    except (ValueError, TypeError):
         return None

@@ -10,7 +10,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from finesweep.config.errors import ConfigError, UserError
+from finesweep.config.errors import ConfigError, PrunedError, UserError
 from finesweep.results.configurations import scalar_text
 from finesweep.results.record import RunRecord
 from finesweep.sweeps.axes import Axis
@@ -70,7 +70,7 @@ class Search(Source):
         #: Trials that had failed before: they get another chance.
         self._failed = {each.number for each in newest.values() if each.state is TrialState.FAIL}
         self._over = self._finished(newest)
-        if over := len(self._over & set(range(plan.n_trials))):
+        if over := len(self._over):
             board.say(f"{over} of {plan.n_trials} trials are done already")
         board.total = (plan.n_trials - over) * len(plan.replicates)
         if plan.n_trials < len(plan.grid):
@@ -99,6 +99,12 @@ class Search(Source):
                 live.at_work += 1
                 return live.waiting.popleft()
         return None
+
+    def lost(self, job: Job) -> str:
+        assert isinstance(job, TrialJob)
+        if job.scout and (number := self._trials.stopped(self._live[job.ticket].trial)):
+            return str(PrunedError.after(number))  # the search knows, and the run was killed before it did
+        return super().lost(job)
 
     def validated(self, job: Job, number: int, value: float) -> bool:
         assert isinstance(job, TrialJob)
@@ -133,8 +139,9 @@ class Search(Source):
 
     def _finished(self, newest: Mapping[int, FrozenTrial]) -> set[int]:
         return {
-            ticket for ticket, trial in newest.items() if trial.state.is_finished() and trial.number not in self._failed
-        }
+            ticket for ticket, trial in newest.items()
+            if ticket < self._plan.n_trials and trial.state.is_finished() and trial.number not in self._failed
+        }  # fmt: skip
 
     def _begin_trial(self) -> bool:
         """Take the next ticket that is free; whether there was one, perhaps for a trial that cannot be run."""
@@ -146,8 +153,9 @@ class Search(Source):
             claim = self._ledger.claim(f"trial-{self._trials.hash}-{ticket:04d}")
             if claim is None:  # another sweeper's
                 continue
-            newest = self._trials.newest()
+            newest, before = self._trials.newest(), len(self._over)
             self._over = self._finished(newest)
+            self._board.total -= (len(self._over) - before) * len(self._plan.replicates)  # others have done them
             if ticket in self._over:
                 claim.end("done")
                 continue
@@ -158,7 +166,7 @@ class Search(Source):
     def _start(self, ticket: int, claim: Claim, found: FrozenTrial | None) -> None:
         trial = self._trials.take(ticket, found, self._fixed(ticket))
         live = self._live[ticket] = _Live(trial, claim, deque())
-        chosen = self._trials.values(trial, self._plan.searched)
+        chosen = self._trials.values(trial)
         own = overrides_of(chosen) + self._hooked(trial, chosen)
         try:
             jobs = [self._plan.planner.job([*self._plan.fixed, *own, *each]) for each in self._plan.replicates]

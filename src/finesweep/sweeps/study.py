@@ -15,6 +15,7 @@ import numpy as np
 import optuna
 from filelock import FileLock
 from optuna import distributions
+from optuna.distributions import BaseDistribution
 from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
 from optuna.samplers import BaseSampler, CmaEsSampler, QMCSampler, RandomSampler, TPESampler
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
@@ -28,7 +29,7 @@ from finesweep.sweeps.axes import Axis
 from finesweep.sweeps.settings import Direction, Search
 
 JOURNAL = "study.journal"
-_TICKET = "ticket"
+_TICKET, _STOPPED = "ticket", "stopped_after"
 
 
 class Trials:
@@ -50,7 +51,7 @@ class Trials:
     ) -> None:  # fmt: skip
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
-        self._settings = settings
+        self._settings, self._searched = settings, searched
         self._where = redacted_text(settings.storage) if settings.storage else str(folder / JOURNAL)
         spaces = [f"{axis.key}={distributions.distribution_to_json(axis.distribution)}" for axis in searched]
         text = json.dumps([sorted(spaces), list(directions.items()), sorted(rest)])
@@ -94,7 +95,7 @@ class Trials:
         params = {axis.key: value for axis, value in fixed.items()}
         spaces = {axis.key: axis.distribution for axis in fixed}
         with self._reachable():
-            self._study.sampler = _sampler(self._settings, ticket)
+            self._study.sampler = _Steady(self._settings, ticket, self._searched)
             if found is not None and not found.state.is_finished():
                 return Trial(self._study, self._storage.get_trial_id_from_study_id_trial_number(self._id, found.number))
             new = create_trial(
@@ -103,10 +104,10 @@ class Trials:
             )  # fmt: skip
             return Trial(self._study, self._storage.create_new_trial(self._id, new))
 
-    def values(self, trial: Trial, searched: Sequence[Axis]) -> dict[Axis, Any]:
+    def values(self, trial: Trial) -> dict[Axis, Any]:
         """What the sampler proposes, or proposed when the trial began."""
         with self._reachable():
-            return {axis: _suggested(trial, axis) for axis in searched}
+            return {axis: _suggested(trial, axis) for axis in self._searched}
 
     def note(self, trial: Trial, key: str, value: Any) -> None:
         """Write something beside a trial, for whoever looks at the study."""
@@ -118,7 +119,16 @@ class Trials:
         with self._reachable(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # it was reported before the run was stopped and went on
             trial.report(value, number)
-            return not trial.should_prune()
+            go_on = not trial.should_prune()
+            if not go_on:  # a pruner that is asked again has forgotten it
+                trial.set_user_attr(_STOPPED, number)
+            return go_on
+
+    def stopped(self, trial: Trial) -> int | None:
+        """The validation after which a trial was not worth going on with, if there was one."""
+        with self._reachable():
+            number: int | None = trial.user_attrs.get(_STOPPED)
+            return number
 
     def tell(self, trial: Trial, state: TrialState, values: Sequence[float] | None = None) -> None:
         """A trial is over, unless another sweeper has said so already."""
@@ -211,23 +221,60 @@ def _pruner(settings: Search, validations: int) -> BasePruner:
     return NopPruner()
 
 
-def _sampler(settings: Search, ticket: int) -> BaseSampler:
-    """Made anew for each ticket, with a seed by it: a search that was killed proposes what it would have proposed."""
-    seed = int(np.random.SeedSequence([settings.sampler_seed, ticket]).generate_state(1)[0])
-    at_random = RandomSampler(seed)
-    match settings.sampler:
-        case "tpe":
-            return TPESampler(
-                n_startup_trials=settings.startup_trials, seed=seed, multivariate=True, group=True
-            )  # fmt: skip
-        case "cmaes":
-            return CmaEsSampler(
-                n_startup_trials=max(1, settings.startup_trials), independent_sampler=at_random, seed=seed,
-                warn_independent_sampling=False,
-            )  # fmt: skip
-        case "qmc":  # of one sequence, and which point of it comes next stands in the study
-            return QMCSampler(
-                scramble=True, seed=settings.sampler_seed, independent_sampler=at_random,
-                warn_asynchronous_seeding=False, warn_independent_sampling=False,
-            )  # fmt: skip
-    return at_random
+class _Steady(BaseSampler):
+    """The sampler of one ticket: a search that was killed proposes what it would have proposed.
+
+    It is made anew for each ticket, and for each parameter that it draws by itself, with a seed by ticket and name: a
+    kill may have come between two parameters of a trial.
+    """
+
+    def __init__(self, settings: Search, ticket: int, searched: Sequence[Axis]) -> None:
+        self._settings, self._ticket = settings, ticket
+        self._spaces = {axis.key: axis.distribution for axis in searched}
+        self._all = self._made("")
+
+    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        return self._all.infer_relative_search_space(study, trial)
+
+    def sample_relative(
+        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        return self._all.sample_relative(study, trial, search_space)
+
+    def sample_independent(
+        self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        return self._made(param_name).sample_independent(study, trial, param_name, param_distribution)
+
+    def _made(self, name: str) -> BaseSampler:
+        settings = self._settings
+        words = [settings.sampler_seed, self._ticket, *name.encode()]
+        seed = int(np.random.SeedSequence(words).generate_state(1)[0])
+        at_random = RandomSampler(seed)
+        match settings.sampler:
+            case "tpe":
+                return TPESampler(n_startup_trials=settings.startup_trials, seed=seed, multivariate=True, group=True)
+            case "cmaes":
+                return CmaEsSampler(
+                    n_startup_trials=max(1, settings.startup_trials), independent_sampler=at_random, seed=seed,
+                    warn_independent_sampling=False,
+                )  # fmt: skip
+            case "qmc":
+                return _Sobol(settings.sampler_seed, self._ticket, self._spaces, at_random)
+        return at_random
+
+
+class _Sobol(QMCSampler):
+    """The point of a ticket in one sequence; Optuna takes the next one each time that a trial is looked at."""
+
+    def __init__(self, seed: int, ticket: int, spaces: dict[str, BaseDistribution], at_random: BaseSampler) -> None:
+        super().__init__(scramble=True, seed=seed, independent_sampler=at_random, warn_independent_sampling=False)
+        self._ticket, self._spaces = ticket, spaces
+
+    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        del study, trial
+        return self._spaces
+
+    def _find_sample_id(self, study: optuna.Study, search_space: dict[str, BaseDistribution]) -> int:
+        del study, search_space
+        return self._ticket

@@ -172,11 +172,14 @@ class Sweep:
             self._board.ended(job.name, "taken over", what)
             self._elsewhere.append(job)
             return
-        if how == "live":  # what is left of a worker whose driver has died; it will not be for long
-            running.claim.end(how)
+        record = _record(running.folder)
+        # What is left of a worker whose driver has died, not for long; or another sweeper's job was first to take the
+        # folder, and the next try takes one of its own.
+        if how == "live" or (record is not None and record.config_hash != job.hash):
+            running.claim.end("live")
             self._elsewhere.append(job)
             return
-        record = self._settled(running, how, what)
+        record = self._settled(running, record, how, what)
         running.claim.end(record.status)
         if record.status == "failed" and self._tries[job.hash] <= self._settings.retries and not self._stopping:
             self._board.say(f"{job.name} failed, {_first_line(what)}; once more")
@@ -187,9 +190,9 @@ class Sweep:
             self._stopping = True
             self._pool.stop("another job failed, and hydra.launcher.fail_fast is set")
 
-    def _settled(self, running: _Running, how: str, what: str) -> RunRecord:
+    def _settled(self, running: _Running, record: RunRecord | None, how: str, what: str) -> RunRecord:
         """The record of a run that is over, with its end in it, which a process that was killed could not write."""
-        record = _record(running.folder) or self._fresh(running.job, running.folder)  # killed before it had one
+        record = record or self._fresh(running.job, running.folder)  # killed before it had one
         if record.status not in ("ok", "pruned", how):  # what is done stays done, whatever befell the process then
             log = running.folder / LOG
             tail = log.read_text(errors="replace").splitlines()[-_TAIL:] if log.is_file() else []

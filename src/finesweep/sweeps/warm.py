@@ -1,9 +1,12 @@
 """What a fork server imports once for all jobs of a sweep. Nothing of it touches a GPU, which could not be forked."""
 
+import atexit
 import contextlib
+import gc
 import importlib
 import io
 import logging
+import os
 import signal
 
 signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the driver, while this is still importing too
@@ -26,3 +29,14 @@ with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.St
     for _module in _MODULES:
         importlib.import_module(_module)
 logging.disable(logging.NOTSET)
+
+gc.collect()
+gc.freeze()  # else the collector goes through all that in each job again
+_server = os.getpid()
+
+
+@atexit.register
+def _end() -> None:
+    """Python would take seconds to take all that apart, by which the server would outlive its driver."""
+    if os.getpid() == _server:  # a job may do as it likes
+        os._exit(0)

@@ -122,7 +122,7 @@ class _Driver:
             self._talk.send(("validated", number, epoch, value))
             go_on = self._talk.recv()
         if not go_on:
-            raise PrunedError(f"the search has stopped this run after validation {number}")
+            raise PrunedError.after(number)
 
 
 def _end_with_driver(alive: Connection) -> None:
