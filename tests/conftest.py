@@ -1,5 +1,6 @@
 """Shared fixtures: the command line, composed configurations, tiny random encoders of every supported shape, a run."""
 
+import gc
 import os
 import tempfile
 from collections.abc import Callable
@@ -32,6 +33,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         real = [item for item in items if item.get_closest_marker("real_weights")]
         config.hook.pytest_deselected(items=real)
         items[:] = [item for item in items if item not in real]
+
+
+def pytest_collection_finish() -> None:
+    """What was imported until here is no garbage, and half a second a run to look through."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

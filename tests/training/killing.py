@@ -34,16 +34,7 @@ FILES = ("metrics.csv", "predictions/validation.jsonl", "predictions/test.jsonl"
 _logs: dict[BaseProcess, Path] = {}
 
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(
-    [
-        "finesweep.training.runner",
-        "finesweep.sweeps.sweep",
-        "transformers.models.bert",
-        "seqeval.metrics",
-        "matplotlib.figure",
-        "matplotlib.backends.backend_agg",
-    ]
-)
+_context.set_forkserver_preload(["finesweep.sweeps.sweep", "finesweep.sweeps.warm"])
 
 
 def start(
