@@ -13,7 +13,11 @@ RUNS = {
     "choices": ["data=demo_choices"],
     "merged adapter": ["data=demo_relations", "finetune_strategy=lora", "model=hf"],
     "adapter": ["data=demo_causal_text", "finetune_strategy=prompt_tuning"],
-    "adapter of a writer": ["data=demo_translation", "finetune_strategy=prefix_tuning"],
+    "adapter of a writer": [
+        "data=demo_translation",
+        "finetune_strategy=prefix_tuning",
+        "task.generation.max_new_tokens=8",
+    ],  # fmt: skip
 }
 
 

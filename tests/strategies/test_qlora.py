@@ -16,7 +16,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], RunReco
 
     def train(strategy: str) -> RunRecord:
         folder = tmp_path_factory.mktemp("runs") / strategy
-        sizes = "data.sentences={train: 400, validation: 24, test: 24}"
+        sizes = "data.sentences={train: 160, validation: 24, test: 24}"
         return finesweep.run([
             "data=demo_causal_text", f"finetune_strategy={strategy}", sizes, "trainer.max_epochs=1",
             "trainer.progress=false", "trainer.precision=32-true", f"hydra.run.dir={folder}",

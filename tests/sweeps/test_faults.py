@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from finesweep.results.lock import is_locked
 from finesweep.results.record import RunRecord
 from tests.sweeps.conftest import Cold, Finesweep
 from tests.training.killing import ended
@@ -51,7 +52,7 @@ def test_single_jobs_do_not_stop_the_others(finesweep: Finesweep, tmp_path: Path
         "extension_packages=[faulty]", "+optimizer.fault=" + ",".join(f"'{fault}'" for fault in faults),
         "+optimizer.number=" + ",".join(map(str, range(count))), f"+optimizer.switch={switch}",
         "optimizer._target_=faulty.Faulty", "hydra.sweeper.zip=[[optimizer.fault,optimizer.number]]",
-        "hydra.launcher.timeout_minutes=0.5",
+        "hydra.launcher.timeout_minutes=0.3",
     ]  # fmt: skip
     said = ended(finesweep(*command), 1)
     found = records(tmp_path)
@@ -88,30 +89,40 @@ def test_a_failed_job_is_tried_again(finesweep: Finesweep, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("jobs", [6, pytest.param(16, marks=pytest.mark.slow)])
-def test_a_driver_that_is_killed_twice_changes_nothing(
-    finesweep: Finesweep, cold: Cold, tmp_path: Path, jobs: int
-) -> None:
+def test_a_driver_that_is_killed_twice_changes_nothing(finesweep: Finesweep, tmp_path: Path, jobs: int) -> None:
     seeds = f"seed=range({jobs})"
     undisturbed = tmp_path / "undisturbed"
     ended(finesweep(seeds, f"hydra.sweep.dir={undisturbed}/sweep"))
     rng = random.Random(jobs)
     for least in (1, jobs // 2):
-        process, before = cold(seeds, "trainer.checkpoint_minutes=0"), done(tmp_path)
+        process, before = finesweep(seeds, "trainer.checkpoint_minutes=0"), done(tmp_path)
         while done(tmp_path) < max(least, before + 1):
-            assert process.poll() is None
+            assert process.is_alive()
             time.sleep(0.02)
         time.sleep(rng.uniform(0, 1))
-        assert len(processes(str(tmp_path))) > 2, "a driver, its fork server, workers"
         process.kill()
-        process.wait()
+        process.join()
         time.sleep(2)
-        assert processes(str(tmp_path)) == [], "workers outlive their driver"
+        assert not any(is_locked(folder) for folder in (tmp_path / "sweep").glob("seed=*"))
     ended(finesweep(seeds))
     found, whole = records(tmp_path), records(undisturbed)
     assert found.keys() == whole.keys()
     assert {name: record.metrics for name, record in found.items()} == {
         name: record.metrics for name, record in whole.items()
     }
+
+
+@pytest.mark.slow
+def test_nothing_outlives_a_driver_that_is_killed(cold: Cold, tmp_path: Path) -> None:
+    process = cold("seed=range(4)", "trainer.max_epochs=200")
+    while not any(is_locked(folder) for folder in (tmp_path / "sweep").glob("seed=*")):
+        assert process.poll() is None
+        time.sleep(0.02)
+    assert len(processes(str(tmp_path))) > 2, "a driver, its fork server, workers"
+    process.kill()
+    process.wait()
+    time.sleep(2)
+    assert processes(str(tmp_path)) == []
 
 
 def test_ctrl_c_leaves_a_sweep_that_goes_on(finesweep: Finesweep, cold: Cold, tmp_path: Path) -> None:
@@ -126,6 +137,7 @@ def test_ctrl_c_leaves_a_sweep_that_goes_on(finesweep: Finesweep, cold: Cold, tm
     assert "Traceback" not in said
     assert {record.status for record in records(tmp_path).values()} <= {"ok", "interrupted"}
     assert (tmp_path / "sweep" / "leaderboard.csv").is_file()
+    assert processes(str(tmp_path)) == []
     ended(finesweep("seed=range(4)", "trainer.max_epochs=3"))
     assert [record.status for record in records(tmp_path).values()] == ["ok"] * 4
 

@@ -1,11 +1,7 @@
 """Sweeps from the command line: checked before they start, kept apart, summed up, whatever happens to single jobs."""
 
 import csv
-import os
 import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +9,7 @@ import pytest
 
 from finesweep.cli import main
 from finesweep.results.record import RunRecord
+from tests.training.killing import ended, kill_when, start
 
 Sweep = Callable[..., int]
 
@@ -198,18 +195,7 @@ def test_keys_that_advance_together(sweep: Sweep, tmp_path: Path) -> None:
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_the_run_as_interrupted(tmp_path: Path, number: signal.Signals, status: int) -> None:
     folder = tmp_path / "run"
-    command = [
-        sys.executable, "-c", "import sys; from finesweep.cli import main; sys.exit(main())", "train",
-        "trainer.max_epochs=200", f"hydra.run.dir={folder}",
-    ]  # fmt: skip
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
-    deadline = time.monotonic() + 120
-    while not (folder / "metrics.csv").is_file():
-        assert process.poll() is None, process.stderr.read() if process.stderr else ""
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
-    process.send_signal(number)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == status
+    process = start("train", "trainer.max_epochs=200", f"hydra.run.dir={folder}")
+    assert kill_when((folder / "metrics.csv").is_file, process, folder, number)
+    assert "Traceback" not in ended(process, status)
     assert RunRecord.read(folder).status == "interrupted"
-    assert "Traceback" not in errors

@@ -34,6 +34,7 @@ CASES = {
         "scheduler=constant",
     ],
 }  # fmt: skip
+SLOW = ("frozen", "gradual_unfreeze")
 STRATEGIES = sorted(path.stem for path in (conf_dir() / "finetune_strategy").glob("[!_]*.yaml"))
 #: What else may have a state that a checkpoint could forget.
 OTHERS = {
@@ -46,7 +47,9 @@ OTHERS = {
 }
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, marks=[pytest.mark.slow] if case in SLOW else []) for case in CASES]
+)
 def test_a_kill_changes_nothing(case: str, whole: Callable[..., Path], tmp_path: Path) -> None:
     reference = whole(*CASES[case])
     kill_and_resume([*SHORT, *CASES[case]], reference, tmp_path / "run", 1, random.Random(case))
@@ -106,18 +109,19 @@ def test_without_a_checkpoint_it_begins_again(whole: Callable[..., Path], tmp_pa
 
 
 def test_the_same_command_goes_on_with_the_newest_unfinished_run(tmp_path: Path) -> None:
-    process = start("train", *SHORT, folder=tmp_path)
+    short = [*SHORT, "trainer.max_epochs=1"]
+    process = start("train", *short, folder=tmp_path)
     runs = tmp_path / "outputs" / "demo-tiny"
     while not list(runs.glob("*/checkpoints/step-00000005*")):
         time.sleep(0.001)
     process.kill()
     process.join()
-    finish("train", *SHORT, "seed=2", folder=tmp_path)
-    finish("train", *SHORT, folder=tmp_path)
+    finish("train", *short, "seed=2", folder=tmp_path)
+    finish("train", *short, folder=tmp_path)
     assert sorted((record.seed, record.status) for record in map(RunRecord.read, runs.iterdir())) == [
         (1, "ok"), (2, "ok"),
     ]  # fmt: skip
-    finish("train", *SHORT, folder=tmp_path)
+    finish("train", *short, folder=tmp_path)
     assert len(list(runs.iterdir())) == 3
 
 
@@ -161,7 +165,7 @@ def test_a_stop_between_two_steps_keeps_the_gradients(whole: Callable[..., Path]
     accumulating = [*SHORT, "trainer.accumulate_grad_batches=6", "trainer.checkpoint_minutes=null"]
     reference = whole("trainer.accumulate_grad_batches=6")
     stopped = []
-    for moment in (0.0, 0.02, 0.04, 0.06):
+    for moment in (0.0, 0.02, 0.05):
         folder = tmp_path / str(moment)
         process = start("train", *accumulating, f"hydra.run.dir={folder}")
         assert kill_when(curve_has(folder, 2), process, folder, signal.SIGTERM, moment)

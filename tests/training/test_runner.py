@@ -287,6 +287,7 @@ def test_two_devices_equal_the_large_batch(run: Run) -> None:
     assert two.metrics["test"]["f1"] == one.metrics["test"]["f1"]
 
 
+@pytest.mark.slow
 def test_an_error_on_several_devices_is_still_one_message(run: Run, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="not a number"):
         run("trainer.devices=2", "optimizer.lr=1e38", "scheduler=constant", "trainer.accelerator=cpu")

@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 import sys
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -112,11 +113,12 @@ def environment() -> dict[str, Any]:
         "gpus": gpus,
         "cuda": torch.version.cuda,
         "cudnn": torch.backends.cudnn.version() if gpus else None,
-        "packages": _packages(),
+        "packages": packages(),
     }
 
 
-def _packages() -> dict[str, str]:
+@cache
+def packages() -> dict[str, str]:
     """The version of each package; of one that is there twice the one that is imported, the first found."""
     found: dict[str, str] = {}
     for each in metadata.distributions():

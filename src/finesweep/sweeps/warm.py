@@ -9,6 +9,8 @@ import logging
 import os
 import signal
 
+from finesweep.results.environment import packages
+
 signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the driver, while this is still importing too
 
 _MODULES = [
@@ -30,6 +32,7 @@ with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.St
         importlib.import_module(_module)
 logging.disable(logging.NOTSET)
 
+packages()  # once for all jobs
 gc.collect()
 gc.freeze()  # else the collector goes through all that in each job again
 _server = os.getpid()
