@@ -17,7 +17,7 @@ RUNS = {
         "data=demo_translation",
         "finetune_strategy=prefix_tuning",
         "task.generation.max_new_tokens=8",
-    ],  # fmt: skip
+    ],
 }
 
 

@@ -118,6 +118,7 @@ def test_another_task_is_not_compared(
     assert "different tasks" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_folds_are_one_score_of_their_seed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     short = ["data.sentences={train: 120, validation: 20, test: 20}", "data.folds=2", "trainer.progress=false"]
     keys = ["optimizer.lr=1e-3,1e-5", "seed=1,2", "data.fold=0,1"]

@@ -91,7 +91,7 @@ def test_a_damaged_checkpoint_is_no_checkpoint(how: str, tmp_path: Path) -> None
         read(path)
 
 
-@pytest.mark.parametrize("how", ["cut short", "pickle"])
+@pytest.mark.parametrize("how", ["cut short", pytest.param("pickle", marks=pytest.mark.slow)])
 def test_of_two_checkpoints_the_good_one_is_used(how: str, whole: Callable[..., Path], tmp_path: Path) -> None:
     folder, bomb = tmp_path / "run", tmp_path / "bomb"
     process = start("train", *SHORT, f"hydra.run.dir={folder}")

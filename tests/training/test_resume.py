@@ -34,7 +34,7 @@ CASES = {
         "scheduler=constant",
     ],
 }  # fmt: skip
-SLOW = ("frozen", "gradual_unfreeze")
+SLOW = ("frozen", "gradual_unfreeze", "lora")
 STRATEGIES = sorted(path.stem for path in (conf_dir() / "finetune_strategy").glob("[!_]*.yaml"))
 #: What else may have a state that a checkpoint could forget.
 OTHERS = {
@@ -178,6 +178,7 @@ def test_a_stop_between_two_steps_keeps_the_gradients(whole: Callable[..., Path]
     assert not all(stopped)
 
 
+@pytest.mark.slow
 def test_a_stop_in_the_validation_after_the_last_step(whole: Callable[..., Path], tmp_path: Path) -> None:
     """``max_steps`` ends an epoch early; its validation is begun by the run itself."""
     short = [*SHORT, "trainer.max_steps=19", "trainer.log_every_n_steps=1"]

@@ -89,7 +89,7 @@ def test_the_model_loads_in_plain_transformers(finished_run: Path) -> None:
     assert AutoTokenizer.from_pretrained(finished_run / "model").model_max_length == 512
 
 
-@pytest.mark.parametrize("strategy", ["full", "frozen", "top_layers", "lora"])
+@pytest.mark.parametrize("strategy", ["full", "lora"])
 def test_the_same_seed_gives_the_same_run_to_the_last_digit(run: Run, strategy: str) -> None:
     first, second = (run(f"finetune_strategy={strategy}", "trainer.precision=auto") for _ in range(2))
     assert first.metrics == second.metrics
