@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from hydra import version
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.hydra import Hydra
 from hydra._internal.utils import create_config_search_path
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -200,8 +202,12 @@ def _option_problems(override: Override, options: list[str]) -> list[Problem]:
 
 def _options(hydra: Hydra, override: Override) -> list[str]:
     """The options of the group that an override chooses from; none where it sets a plain value."""
-    names = hydra.config_loader.get_group_options(override.key_or_group)
-    return [name for name in names if not name.startswith("_")]
+    return _options_of(hydra.config_loader, override.key_or_group)
+
+
+@lru_cache(maxsize=256)  # of the hundreds of values of a seed it need not be asked again
+def _options_of(loader: ConfigLoader, key: str) -> list[str]:
+    return [name for name in loader.get_group_options(key) if not name.startswith("_")]
 
 
 def _as_addition(override: Override, options: list[str]) -> str:
