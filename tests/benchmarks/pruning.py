@@ -49,7 +49,7 @@ def main() -> None:
         pruned, found = sweep(Path(name) / "pruned", *overrides, *search)
         states = Counter(record.status for record in records_in(Path(name) / "pruned"))
     columns = list(every[0])
-    keys = columns[1 : columns.index("n")]
+    keys = [key for key in columns[1 : columns.index("n")] if key != "metric"]
     score = columns[columns.index("interrupted") + 1]
     best, chosen = every[0], found[0]
     place = next(row for row in every if all(row[key] == chosen[key] for key in keys))
