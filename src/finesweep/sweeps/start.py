@@ -84,10 +84,10 @@ def run_sweep(hydra: Hydra, overrides: Sequence[str], command: str, config_dir: 
     folder, objective = asked.folder, asked.jobs[0].values["objective"]
     board = Board(0, objective["metric"])
     known: dict[Path, tuple[Any, RunRecord]] = {}
-    race = None
+    before, race = records_in(folder, known), None
     if asked.sweeper.racing is not None:
         race = Race(asked.sweeper.racing, objective["direction"])
-        for record in records_in(folder, known):
+        for record in before:
             if record.status == "ok":
                 race.add(record)
     source = _source(asked, board, race)
@@ -100,7 +100,7 @@ def run_sweep(hydra: Hydra, overrides: Sequence[str], command: str, config_dir: 
         board.stands(_write(records, folder))
         disk.tidy(records)
 
-    sweep = Sweep(folder, source, asked.launcher, pool, board, command, changed)
+    sweep = Sweep(folder, source, asked.launcher, pool, board, command, before, changed)
     try:
         if not source.exhausted:
             with board:

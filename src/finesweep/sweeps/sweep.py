@@ -2,13 +2,13 @@
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from finesweep.config.errors import UserError
 from finesweep.config.interrupt import impatient
-from finesweep.results.record import FILE, LOG, RunRecord, records_in
+from finesweep.results.record import FILE, LOG, RunRecord
 from finesweep.sweeps.board import Board
 from finesweep.sweeps.ledger import BEAT, Claim, Ledger
 from finesweep.sweeps.plan import Job, folder_of
@@ -39,12 +39,13 @@ class Sweep:
 
     Args:
         command: how it was asked for, for the records.
+        before: the records that are there already.
         changed: called when jobs have ended; of a large sweep it takes its time, and is not called after each.
     """
 
     def __init__(
         self, folder: Path, source: Source, settings: Local, pool: Pool, board: Board, command: str,
-        changed: Callable[[], object],
+        before: Sequence[RunRecord], changed: Callable[[], object],
     ) -> None:  # fmt: skip
         self.folder = folder
         self._source, self._settings, self._pool, self._board = source, settings, pool, board
@@ -58,7 +59,7 @@ class Sweep:
         self._stopping = self._leaving = False
         self._beaten = self._looked = time.monotonic()
         #: hash -> end of jobs that had failed or were pruned before: no clocks of two machines are compared.
-        self._before = {record.config_hash: record.finished for record in records_in(folder)}
+        self._before = {record.config_hash: record.finished for record in before}
         self._failed = 0
         self._news, self._quiet = False, 0.0
 
