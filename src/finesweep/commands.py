@@ -251,7 +251,7 @@ def data(args: Namespace) -> int:
     with hydra_session(args.config_dir) as hydra:
         values = check(compose(hydra, args.overrides))
 
-    from finesweep.training.assemble import Components
+    from finesweep.training.components import Components
     from finesweep.training.describe import describe
 
     folder = Path(args.output or Path("outputs") / "data" / values["data"]["name"])

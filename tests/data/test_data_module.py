@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from finesweep.config.errors import UserError
+from finesweep.data.batch_plan import steps_per_epoch
 from finesweep.data.module import DataModule
 
 
@@ -75,7 +76,7 @@ def test_the_gradient_of_a_step_is_the_mean_over_its_scored_tokens(
 @given(TEXTS, st.integers(1, 5), st.integers(1, 3), st.integers(1, 3))
 def test_the_steps_of_an_epoch_are_known_before(texts: list[Text], size: int, accumulate: int, world: int) -> None:
     made = module(texts, world=world, batch_size=size, accumulate=accumulate)
-    assert made.steps_per_epoch(world) == -(-len(batches(made)) // accumulate)
+    assert steps_per_epoch(len(texts), size, accumulate, world) == -(-len(batches(made)) // accumulate)
 
 
 def test_each_epoch_and_each_seed_has_its_own_order() -> None:

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from finesweep.training.assemble import Components, assemble, data_record
+from finesweep.training.assemble import assemble
+from finesweep.training.components import Components, data_record
 
 #: A file of each kind, and what of it is changed into something equally long.
 FILES = {

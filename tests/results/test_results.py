@@ -9,7 +9,7 @@ from finesweep.results.environment import environment, git_state, uncommitted
 from finesweep.results.figures import confusion_matrix
 from finesweep.results.record import RunRecord, repeatable_config
 from finesweep.results.tables import markdown_table
-from finesweep.training.assemble import Components
+from finesweep.training.components import Components
 
 
 def record(folder: Path, overrides: list[str], f1: float, test: float = 0.5, status: str = "ok") -> RunRecord:

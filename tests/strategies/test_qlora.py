@@ -55,7 +55,7 @@ def test_gradients_go_through_the_packed_base_also_after_scoring() -> None:
     from finesweep.config.check import check
     from finesweep.config.compose import compose, hydra_session
     from finesweep.strategies.base import freeze, set_modes
-    from finesweep.training.assemble import Components
+    from finesweep.training.components import Components
 
     with hydra_session() as hydra:
         values = check(compose(hydra, ["data=demo_causal_text", "finetune_strategy=qlora"]))

@@ -1,6 +1,7 @@
 """What ``auto`` means on this machine. Settled before hashing, so that a run's hash says what it really did."""
 
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ def settle(values: dict[str, Any]) -> dict[str, Any]:
     return {**values, "trainer": {**trainer, "accelerator": accelerator, "precision": precision}}
 
 
+@cache  # a sweep asks for each of its jobs
 def _gpu() -> bool:
     """Whether torch can use a GPU. Torch takes seconds to import, so look for the device first."""
     if not (Path("/dev/nvidiactl").exists() or Path("/dev/kfd").exists() or sys.platform in ("darwin", "win32")):
@@ -32,6 +34,7 @@ def _gpu_has_bfloat16() -> bool:
     return torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
 
 
+@cache
 def _cpu_has_bfloat16() -> bool:
     """Without these instructions bfloat16 on a CPU is many times slower than float32."""
     info = Path("/proc/cpuinfo")

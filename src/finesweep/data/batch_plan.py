@@ -56,6 +56,11 @@ def training_plan(
     return [_share(step, batch_size, accumulate, rank, world_size) for step in steps]
 
 
+def steps_per_epoch(rows: int, batch_size: int, accumulate: int = 1, world_size: int = 1) -> int:
+    """How many optimizer steps :func:`training_plan` makes of so many rows."""
+    return math.ceil(rows / (batch_size * accumulate * world_size))
+
+
 def _buckets(order: np.ndarray, lengths: np.ndarray, step_rows: int) -> list[np.ndarray]:
     """Cut the sorted rows into buckets of whole steps: at most sqrt(steps) of them, and of nearly one length.
 

@@ -1,6 +1,5 @@
 """The LightningDataModule: features of each split, in the batches of the plan."""
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -48,10 +47,6 @@ class DataModule(pl.LightningDataModule):
         self._seed, self._num_workers = seed, num_workers
         #: The epoch that a resumed training goes on in, and how many of its batches it has had.
         self.done = (0, 0)
-
-    def steps_per_epoch(self, world_size: int = 1) -> int:
-        """Optimizer steps in an epoch."""
-        return math.ceil(len(self.features["train"]) / (self._batch_size * self._accumulate * world_size))
 
     def train_dataloader(self) -> DataLoader:
         trainer = self.trainer

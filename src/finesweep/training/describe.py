@@ -13,7 +13,7 @@ from finesweep.data.cache import blocks
 from finesweep.results.figures import data_figure
 from finesweep.results.record import write_atomically
 from finesweep.results.tables import ReportTable
-from finesweep.training.assemble import Components, read_data
+from finesweep.training.components import Components, read_data
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +10,8 @@ import torch
 
 from finesweep.config.identity import NO_EFFECT, without
 from finesweep.config.secrets import redacted
-from finesweep.tasks.base import Examples
-from finesweep.training.assemble import Assembled, Components, Features, connect, encoded, read_data
+from finesweep.tasks.base import Examples, Feature
+from finesweep.training.components import Components, Features, encoded, parameter_counts, read_data
 
 #: Bytes that Python and its libraries take in each process beside the model.
 LIBRARIES = 2**29
@@ -77,11 +77,10 @@ class Estimator:
         inputs = _key(rows, values["model"])
         if inputs not in self._features:
             self._features[inputs] = encoded(parts, examples, loaded)
-        work = connect(parts, examples, self._features[inputs], loaded, model)
-        parameters = work.parameters
+        features, parameters = self._features[inputs]["train"], parameter_counts(model)
         return Estimate(
-            len(examples.splits["train"]), work.tuner.total_steps, parameters["trainable"], parameters["total"],
-            round(_memory(work, values)),
+            len(examples.splits["train"]), parts.total_steps(len(features)), parameters["trainable"],
+            parameters["total"], round(_memory(loaded.model, features, parameters, values)),
         )  # fmt: skip
 
     def note(self) -> None:
@@ -90,7 +89,7 @@ class Estimator:
             logging.getLogger("finesweep").warning(note)
 
 
-def _memory(work: Assembled, values: dict[str, Any]) -> float:
+def _memory(model: Any, features: Sequence[Feature], parameters: Mapping[str, int], values: dict[str, Any]) -> float:
     """Bytes, roughly.
 
     Weights once, and for what trains a gradient and the optimizer's moments. Activations of a transformer layer as in
@@ -99,17 +98,17 @@ def _memory(work: Assembled, values: dict[str, Any]) -> float:
     """
     size, optimizer = _BYTES[values["model"]["dtype"]], values["optimizer"]
     moments = bool(optimizer.get("momentum")) if optimizer["_target_"].endswith("SGD") else 2
-    states = work.parameters["trainable"] * size * (1 + moments)
-    config: Any = work.loaded.model.config
-    longest = max(len(feature) for feature in work.data.features["train"])
+    states = parameters["trainable"] * size * (1 + moments)
+    config: Any = model.config
+    longest = max(len(feature) for feature in features)
     batch, hidden = values["data"]["batch_size"], _of(config, "hidden_size", "dim")
     layers, heads = _of(config, "num_hidden_layers", "n_layers"), _of(config, "num_attention_heads", "n_heads")
     half = 1 if "16" in values["trainer"]["precision"] else 2
     activations = half * layers * longest * batch * hidden * (34 + 5 * heads * longest / hidden)
-    writes = work.loaded.model.get_output_embeddings() is not None
+    writes = model.get_output_embeddings() is not None
     rows = max(batch, values["data"]["eval_batch_size"])
     scores = 3 * 4 * rows * longest * _of(config, "vocab_size") if writes else 0
-    return float(work.parameters["total"] * size + states + activations + scores)
+    return float(parameters["total"] * size + states + activations + scores)
 
 
 def _of(config: Any, *names: str) -> int:

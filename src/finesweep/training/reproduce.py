@@ -10,7 +10,7 @@ from finesweep.config.identity import differences
 from finesweep.results.environment import changed_code, environment
 from finesweep.results.record import RunRecord, repeatable_config
 from finesweep.results.tables import markdown_table
-from finesweep.training.assemble import Components, data_record, read_data
+from finesweep.training.components import Components, data_record, read_data
 from finesweep.training.runner import run
 
 Verdict = Literal["identical", "within tolerance", "different"]

@@ -21,10 +21,11 @@ from finesweep.results.lock import locked
 from finesweep.results.record import FILE, RunRecord, Status, prediction_lines, write_atomically
 from finesweep.results.report import model_card, write_report
 from finesweep.results.tables import ReportTable
-from finesweep.training.assemble import Assembled, Components, assemble, data_record
+from finesweep.training.assemble import Assembled, assemble
 from finesweep.training.begin import begin, latest_state
 from finesweep.training.callbacks import Monitor, Selection
 from finesweep.training.checkpoint import Checkpoints, digest, load_weights, read, weights
+from finesweep.training.components import Components, data_record
 from finesweep.training.curves import CurveLogger
 from finesweep.training.devices import on_each_device
 from finesweep.training.module import Outcome
