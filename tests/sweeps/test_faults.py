@@ -102,14 +102,24 @@ def test_a_driver_that_is_killed_twice_changes_nothing(finesweep: Finesweep, tmp
         time.sleep(rng.uniform(0, 1))
         process.kill()
         process.join()
-        time.sleep(2)
-        assert not any(is_locked(folder) for folder in (tmp_path / "sweep").glob("seed=*"))
     ended(finesweep(seeds))
     found, whole = records(tmp_path), records(undisturbed)
     assert found.keys() == whole.keys()
     assert {name: record.metrics for name, record in found.items()} == {
         name: record.metrics for name, record in whole.items()
     }
+
+
+def test_workers_end_with_their_driver(finesweep: Finesweep, tmp_path: Path) -> None:
+    process = finesweep("seed=1,2", "trainer.max_epochs=1000")
+    while sum(is_locked(folder) for folder in (tmp_path / "sweep").glob("seed=*")) < 2:
+        assert process.is_alive()
+        time.sleep(0.02)
+    process.kill()
+    process.join()
+    time.sleep(2)
+    assert not any(is_locked(folder) for folder in (tmp_path / "sweep").glob("seed=*"))
+    assert {record.status for record in records(tmp_path).values()} <= {"interrupted", "running"}
 
 
 @pytest.mark.slow

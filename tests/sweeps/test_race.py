@@ -10,18 +10,22 @@ from finesweep.results.record import RunRecord
 from finesweep.sweeps.race import Race
 
 
-def config(lr: str, seed: int) -> dict[str, Any]:
-    return {"seed": seed, "data": {"name": "demo"}, "optimizer": {"lr": lr}}
+def config(lr: str, seed: int, data: str = "demo") -> dict[str, Any]:
+    return {"seed": seed, "data": {"name": data}, "optimizer": {"lr": lr}, "objective": {"metric": "f1"}}
 
 
 def race(scores: dict[str, list[float]], level: float = 0.05, direction: str = "maximize") -> Race:
-    run = Race(level, direction)
+    run = Race(level)
+    enter(run, scores, direction)
+    return run
+
+
+def enter(run: Race, scores: dict[str, list[float]], direction: str = "maximize", data: str = "demo") -> None:
     for lr, each in scores.items():
         for seed, value in enumerate(each):
-            record = RunRecord(Path(), "", seed, "", "", [], config=config(lr, seed))
+            record = RunRecord(Path(), "", seed, "", "", [], config=config(lr, seed, data))
             record.objective = {"metric": "f1", "direction": direction, "value": value}
             run.add(record)
-    return run
 
 
 def test_who_is_clearly_behind_is_out_and_who_is_near_stays() -> None:
@@ -35,6 +39,13 @@ def test_a_loss_is_better_the_lower_it_is() -> None:
     run = race({"best": [0.1, 0.11, 0.12], "far": [0.9, 0.93]}, direction="minimize")
     assert run.lost(config("far", 5))
     assert not run.lost(config("best", 5))
+
+
+def test_what_runs_on_other_data_is_in_another_race() -> None:
+    run = race({"easy": [0.95, 0.94, 0.96]})
+    enter(run, {"hard": [0.6], "hardest": [0.2], "near": [0.6, 0.62], "best": [0.61, 0.62, 0.63]}, data="other")
+    assert not run.lost(config("hard", 5, "other"))
+    assert run.lost(config("hardest", 5, "other"))
 
 
 def test_nothing_is_said_before_there_is_a_spread() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from finesweep.cli import main
 from finesweep.results.record import RunRecord
+from finesweep.sweeps.calls import calls_of
 from tests.training.killing import ended, kill_when, start
 
 Sweep = Callable[..., int]
@@ -98,19 +99,20 @@ def test_the_same_command_does_nothing_twice_and_a_larger_grid_adds_what_is_miss
 ) -> None:
     monkeypatch.chdir(tmp_path)
     command = ["train", "-m", *quick, "trainer.save_model=false"]
-    assert main([*command, "seed=1,2"]) == 0
+    assert main(command) == 0
     (folder,) = (tmp_path / "outputs" / "demo-tiny").glob("sweep-*")
-    before = {path: path.stat().st_mtime_ns for path in folder.glob("seed=*/**/*")}
+    (run,) = (file.parent for file in folder.glob("*/record.json"))
+    before = {path: path.stat().st_mtime_ns for path in run.glob("**/*")}
     with monkeypatch.context() as full:
         full.setattr("finesweep.results.page.write.write_page", no_room)
-        assert main([*command, "seed=1,2"]) == 0
+        assert main(command) == 0
     told = capsys.readouterr()
-    assert "2 of 2 jobs are done already" in told.err
+    assert "1 of 1 jobs are done already" in told.err
     assert f"could not be written: OSError: no room; `finesweep report {folder.relative_to(tmp_path)}`" in told.err
     assert "leaderboard.csv, and a folder" in told.out
-    assert main([*command, "seed=1,2,3"]) == 0
-    assert "2 of 3 jobs are done already" in capsys.readouterr().err
-    assert [row["n"] for row in leaderboard(folder)] == ["3"]
+    assert main([*command, "seed=1,2"]) == 0  # whatever a job is called, it is what it does
+    assert "1 of 2 jobs are done already" in capsys.readouterr().err
+    assert [row["n"] for row in leaderboard(folder)] == ["2"]
     assert before == {path: path.stat().st_mtime_ns for path in before}
     assert main([*command, "seed=1,2", "optimizer.lr=1e-3"]) == 0
     assert len(list((tmp_path / "outputs" / "demo-tiny").glob("sweep-*"))) == 2
@@ -121,8 +123,14 @@ def test_a_sweep_is_resumed_by_its_folder_with_all_that_was_asked_of_it(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     command = ["train", "-m", *quick, "trainer.save_model=false"]
-    assert main([*command, "seed=1"]) == 0
-    assert main([*command, "seed=1,2"]) == 0
+    assert main([*command, "seed=1", "keep=none"]) == 0
+    assert main([*command, "seed=1", "keep=2", "hydra.launcher.slots=1"]) == 0
+    assert main([*command, "seed=1,2", "keep=all"]) == 0
+    told = ("seed", "keep", "hydra.launcher")
+    calls = [call.overrides for call in calls_of(next(tmp_path.glob("outputs/*/sweep-*")))]
+    assert [{text for text in overrides if text.startswith(told)} for overrides in calls] == [
+        {"seed=1", "keep=all"}, {"seed=1,2", "keep=all"},
+    ]  # fmt: skip
     assert "1 of 2 jobs are done already" in capsys.readouterr().err
     (folder,) = (tmp_path / "outputs" / "demo-tiny").glob("sweep-*")
     moved = tmp_path / "elsewhere" / "it's, moved"

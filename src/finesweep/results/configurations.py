@@ -14,17 +14,25 @@ _MISSING = object()
 def by_configuration(records: Sequence[RunRecord]) -> list[Runs]:
     """Group runs that differ in nothing but seed and fold, the configuration that was begun first before the others.
 
-    Of a job that was done several times the last one that ended well counts, or the last if none did: twice the same
-    seed would feign certainty.
+    A job that was done several times counts once: twice the same seed would feign certainty.
     """
-    by_worth = sorted(records, key=lambda record: (record.status == "ok", *_age(record)))
-    jobs = {record.config_hash: record for record in by_worth}  # of several the last stays
     found: dict[str, Runs] = {}
-    for record in by_worth:
-        if jobs[record.config_hash] is record:
-            found.setdefault(record.configuration, {})[record.replicate] = record
+    for record in sorted(by_job(records).values(), key=_worth):
+        found.setdefault(record.configuration, {})[record.replicate] = record
     groups = sorted(found.values(), key=lambda runs: min(map(_age, runs.values())))
     return [dict(sorted(runs.items(), key=lambda pair: (pair[1].seed, str(pair[0])))) for runs in groups]
+
+
+def by_job(records: Iterable[RunRecord]) -> dict[str, RunRecord]:
+    """The run of each job, by its hash: of several the last that ended well, or the last if none did.
+
+    That a run was done again to see whether it can be reproduced does not put another in its place.
+    """
+    return {record.config_hash: record for record in sorted(records, key=_worth)}
+
+
+def _worth(record: RunRecord) -> tuple[bool, bool, str, str]:
+    return not record.reproduces, record.status == "ok", *_age(record)
 
 
 def settings_of(groups: Sequence[Runs]) -> list[dict[str, str]]:

@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from filelock import FileLock
 
 from finesweep.config.errors import UserError
+from finesweep.config.identity import has_effect
 from finesweep.config.secrets import is_redacted, redacted
 from finesweep.results.record import write_atomically
 
@@ -47,16 +48,27 @@ def note_call(folder: Path, overrides: Sequence[str], config_dir: str | None, co
 def calls_of(folder: Path) -> list[Call]:
     """All calls, to be given again into this folder.
 
+    How the work is done (slots, what is kept, …) is taken from the last of them, and of those that then are the same
+    the last is given alone.
+
     Raises:
         UserError: they cannot be read, or there were secrets in them.
     """
-    found = _read(folder / FILE)
-    for call in found:
+    every = _read(folder / FILE)
+    manner = [text for text in every[-1].overrides if _is_manner(text)] if every else []
+    found: dict[tuple[str, ...], Call] = {}
+    for call in every:
+        work = [text for text in call.overrides if not _is_manner(text)]
+        found.pop(key := (*sorted(work), call.config_dir or "", call.cwd), None)  # the last, in its place
+        found[key] = replace(call, overrides=[*work, *manner])
+    for call in every:
         if is_redacted(call.overrides):
             message = "the command of the sweep has secrets in it, which its folder does not hold"
             raise UserError(message, where=str(folder), remedy=f"give the command again: {call.command}")
     place = str(folder.resolve()).replace("\\", "\\\\").replace("'", "\\'")
-    return [Call([*call.overrides, f"{_DIR}'{place}'"], call.config_dir, call.cwd, call.command) for call in found]
+    return [
+        Call([*call.overrides, f"{_DIR}'{place}'"], call.config_dir, call.cwd, call.command) for call in found.values()
+    ]
 
 
 def find_sweep(text: str, root: Path = Path("outputs")) -> Path | None:
@@ -66,6 +78,12 @@ def find_sweep(text: str, root: Path = Path("outputs")) -> Path | None:
         return given
     found = [file.parent for file in root.glob(f"**/{FILE}") if text in file.parent.name]
     return found[0] if len(found) == 1 else None
+
+
+def _is_manner(text: str) -> bool:
+    """Whether an override changes neither what is done nor what comes of it."""
+    key = text.partition("=")[0].lstrip("+~")
+    return key.startswith(("hydra/launcher", "hydra.launcher")) or not (key.startswith("hydra") or has_effect(key))
 
 
 def _read(file: Path) -> list[Call]:

@@ -87,9 +87,9 @@ class Claim:
     @property
     def given_up(self) -> bool:
         """Whether it is over, or its owner is known to be dead."""
-        if self.path.with_name(f"{self.path.name}.end").exists():
-            return True
         try:
+            if self.path.with_name(f"{self.path.name}.end").exists():
+                return True
             owner = _read(self.path)
         except OSError:  # a network file system that does not answer; whether the owner does, time will tell
             return False
@@ -177,10 +177,9 @@ def newest(folder: Path, job: str) -> int:
 
 
 def _read(path: Path) -> Owner | None:
-    """Whose claim it is; None of one that a power cut has emptied."""
-    text = path.read_text(encoding="utf-8")
+    """Whose claim it is; None of one that a power cut has left without its text."""
     try:
-        values: dict[str, Any] = json.loads(text)
+        values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         return Owner(**values)
     except (ValueError, TypeError):
         return None

@@ -2,7 +2,7 @@
 
 import contextlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -136,8 +136,15 @@ def with_replicates(found: Space, hydra: Hydra) -> Space:
     return replace(found, fixed=fixed, varying=[*found.varying, *seeds])
 
 
-def folder_of(sweep: Path, job: Job) -> Path:
-    """The folder of a job: by its name, and its hash too where another configuration has taken that name."""
+def folder_of(sweep: Path, job: Job, known: Mapping[str, RunRecord]) -> Path:
+    """The folder of a job: where its run is, whatever that was called when it was begun; else by the job's name, and
+    its hash too where another configuration has taken that name.
+
+    Args:
+        known: the runs of jobs by their hash.
+    """
+    if job.hash in known:
+        return known[job.hash].folder
     plain = sweep / job.name
     with contextlib.suppress(UserError):  # there is none, or it was damaged and is written anew
         if RunRecord.read(plain).config_hash != job.hash:

@@ -8,7 +8,8 @@ that one replicate of its own can be enough for a bad one.
 
 import math
 import statistics
-from collections.abc import Hashable
+from collections import defaultdict
+from collections.abc import Hashable, Iterable
 from typing import Any
 
 from finesweep.config.identity import configuration, replicate
@@ -23,30 +24,34 @@ class Race:
 
     Args:
         level: of the test.
-        direction: ``maximize`` or ``minimize``.
+        before: runs that have ended well already.
     """
 
-    def __init__(self, level: float, direction: str) -> None:
-        self._level, self._sign = level, 1.0 if direction == "maximize" else -1.0
-        #: configuration -> replicate -> score, the higher the better.
-        self._scores: dict[str, dict[Hashable, float]] = {}
+    def __init__(self, level: float, before: Iterable[RunRecord] = ()) -> None:
+        self._level = level
+        #: Those on one data set with one objective, which alone can be compared: configuration -> replicate -> score,
+        #: the higher the better.
+        self._heats: dict[Hashable, dict[str, dict[Hashable, float]]] = defaultdict(dict)
+        for record in before:
+            self.add(record)
 
     def add(self, record: RunRecord) -> None:
         """A run that has ended well."""
-        value = self._sign * record.objective["value"]
+        value = record.objective["value"] * (1 if record.objective["direction"] == "maximize" else -1)
         if math.isfinite(value):
-            self._scores.setdefault(configuration(record.config), {})[replicate(record.config)] = value
+            heat = self._heats[_heat(record.config)]
+            heat.setdefault(configuration(record.config), {})[replicate(record.config)] = value
 
     def lost(self, config: dict[str, Any]) -> str:
         """Why a configuration is out of the race; empty while it is not."""
-        name = configuration(config)
-        mine = self._scores.get(name, {})
-        full = {each: statistics.mean(scores.values()) for each, scores in self._scores.items() if len(scores) > 1}
+        name, heat = configuration(config), self._heats[_heat(config)]
+        mine = heat.get(name, {})
+        full = {each: statistics.mean(scores.values()) for each, scores in heat.items() if len(scores) > 1}
         if not full or not mine:
             return ""
         best = max(full, key=lambda each: full[each])
-        ahead = self._ahead(best, name)
-        pooled = [(len(d) - 1, statistics.variance(d)) for each in full if len(d := self._ahead(best, each)) > 1]
+        ahead = _ahead(heat, best, name)
+        pooled = [(len(d) - 1, statistics.variance(d)) for each in full if len(d := _ahead(heat, best, each)) > 1]
         freedom = sum(df for df, _ in pooled)
         if best == name or not ahead or not freedom:
             return ""
@@ -63,9 +68,14 @@ class Race:
             return ""
         return f"racing: {gap:.4f} behind the best configuration over {len(ahead)} replicate(s), p = {p:.2g}"
 
-    def _ahead(self, best: str, name: str) -> list[float]:
-        """By how much the best is ahead of another one, replicate by replicate."""
-        if best == name:
-            return []
-        a, b = self._scores[best], self._scores.get(name, {})
-        return [a[each] - b[each] for each in a if each in b]
+
+def _heat(config: dict[str, Any]) -> Hashable:
+    return config["data"]["name"], config["objective"]["metric"]
+
+
+def _ahead(heat: dict[str, dict[Hashable, float]], best: str, name: str) -> list[float]:
+    """By how much the best is ahead of another one, replicate by replicate."""
+    if best == name:
+        return []
+    a, b = heat[best], heat[name]
+    return [a[each] - b[each] for each in a if each in b]

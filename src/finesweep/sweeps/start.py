@@ -1,9 +1,8 @@
 """From a command line to a sweep at work, and what is said of it in the end."""
 
-import contextlib
 import logging
 import traceback
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 from hydra._internal.hydra import Hydra
 
 from finesweep.config.check import checked_component
-from finesweep.config.errors import UserError
 from finesweep.config.grid import Space, combinations, space
+from finesweep.results.configurations import by_job
 from finesweep.results.leaderboard import write_leaderboard
 from finesweep.results.record import RunRecord, records_in
 from finesweep.sweeps.board import Board
 from finesweep.sweeps.calls import note_call
 from finesweep.sweeps.disk import Disk
-from finesweep.sweeps.plan import Job, Planner, by_replicate, folder_of, planned, sweep_folder, with_replicates
+from finesweep.sweeps.plan import Job, Planner, by_replicate, planned, sweep_folder, with_replicates
 from finesweep.sweeps.pool import Pool
 from finesweep.sweeps.race import Race
 from finesweep.sweeps.settings import Grid, Local, Search, Sweeper
@@ -84,54 +83,46 @@ def run_sweep(hydra: Hydra, overrides: Sequence[str], command: str, config_dir: 
     folder, objective = asked.folder, asked.jobs[0].values["objective"]
     board = Board(0, objective["metric"])
     known: dict[Path, tuple[Any, RunRecord]] = {}
-    before, race = records_in(folder, known), None
-    if asked.sweeper.racing is not None:
-        race = Race(asked.sweeper.racing, objective["direction"])
-        for record in before:
-            if record.status == "ok":
-                race.add(record)
-    source = _source(asked, board, race)
+    done = {name: record for name, record in by_job(records_in(folder, known)).items() if record.status == "ok"}
+    race = Race(asked.sweeper.racing, done.values()) if asked.sweeper.racing is not None else None
+    source = _source(asked, board, race, done)
     note_call(folder, overrides, config_dir, command)
     pool = Pool(asked.launcher, gpus_for(asked.jobs), max(job.values["trainer"]["devices"] for job in asked.jobs))
     disk = Disk(asked, board.say)
 
-    def changed() -> None:
-        records = records_in(folder, known)
-        board.stands(_write(records, folder))
-        disk.tidy(records)
+    def records() -> list[RunRecord]:
+        return records_in(folder, known)
 
-    sweep = Sweep(folder, source, asked.launcher, pool, board, command, before, changed)
+    def changed() -> None:
+        found = records()
+        board.stands(_write(found, folder))
+        disk.tidy(found)
+
+    sweep = Sweep(folder, source, asked.launcher, pool, board, command, records, changed)
     try:
         if not source.exhausted:
             with board:
                 sweep.run()
-        disk.tidy(records_in(folder, known), over=source.exhausted)
+        disk.tidy(records(), over=source.exhausted)
     finally:
-        records = records_in(folder, known)
-        if text := _write(records, folder):
+        found = records()
+        if text := _write(found, folder):
             print(text)
-            page = " and report.html" if _write_page(records, folder) else ""
+            page = " and report.html" if _write_page(found, folder) else ""
             print(f"\nResults: {folder}/leaderboard.csv{page}, and a folder for each run beside it")
     return sweep.failures
 
 
-def _source(asked: Sketch, board: Board, race: Race | None) -> Source:
+def _source(asked: Sketch, board: Board, race: Race | None, done: Container[str]) -> Source:
     if asked.search is not None:
         from finesweep.sweeps.search import Search as Searching
 
         return Searching(asked.search, asked.folder, board, race)
-    waiting = [job for job in asked.jobs if not _done(asked.folder, job)]
+    waiting = [job for job in asked.jobs if job.hash not in done]
     if len(waiting) < len(asked.jobs):
         board.say(f"{len(asked.jobs) - len(waiting)} of {len(asked.jobs)} jobs are done already")
     board.total = len(waiting)
     return Source(waiting, race)
-
-
-def _done(sweep: Path, job: Job) -> bool:
-    folder = folder_of(sweep, job)
-    with contextlib.suppress(UserError):
-        return RunRecord.read(folder).status == "ok"
-    return False
 
 
 def gpus_for(jobs: Sequence[Job]) -> int:

@@ -1,13 +1,15 @@
 """A sweep: its jobs side by side in isolated processes, done once each, whatever happens to single ones."""
 
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from finesweep.config.errors import UserError
+from finesweep.config.errors import LostError, UserError
 from finesweep.config.interrupt import impatient
+from finesweep.results.configurations import by_job
+from finesweep.results.lock import is_locked
 from finesweep.results.record import FILE, LOG, RunRecord
 from finesweep.sweeps.board import Board
 from finesweep.sweeps.ledger import BEAT, Claim, Ledger
@@ -39,27 +41,28 @@ class Sweep:
 
     Args:
         command: how it was asked for, for the records.
-        before: the records that are there already.
+        records: reads those that are in the folder.
         changed: called when jobs have ended; of a large sweep it takes its time, and is not called after each.
     """
 
     def __init__(
         self, folder: Path, source: Source, settings: Local, pool: Pool, board: Board, command: str,
-        before: Sequence[RunRecord], changed: Callable[[], object],
+        records: Callable[[], Sequence[RunRecord]], changed: Callable[[], object],
     ) -> None:  # fmt: skip
         self.folder = folder
         self._source, self._settings, self._pool, self._board = source, settings, pool, board
-        self._command, self._changed = command, changed
+        self._command, self._records, self._changed = command, records, changed
         self._ledger = Ledger(folder / "ledger")
         self._running: dict[int, _Running] = {}
         self._again: deque[Job] = deque()
         self._elsewhere: list[Job] = []
-        self._tries: dict[str, int] = {}
+        self._tries: Counter[str] = Counter()
         #: No job begins any more; and then, an error or a signal ends all of it, and the source is not asked again.
         self._stopping = self._leaving = False
         self._beaten = self._looked = time.monotonic()
         #: hash -> end of jobs that had failed or were pruned before: no clocks of two machines are compared.
-        self._before = {record.config_hash: record.finished for record in before}
+        self._known = by_job(records())
+        self._before = {name: record.finished for name, record in self._known.items()}
         self._failed = 0
         self._news, self._quiet = False, 0.0
 
@@ -100,11 +103,14 @@ class Sweep:
             self._begin(slot, job)
 
     def _begin(self, slot: int, job: Job) -> None:
-        folder = folder_of(self.folder, job)
-        claim = self._ledger.claim(job.hash[:16])
+        folder = folder_of(self.folder, job, self._known)
+        claim = None if is_locked(folder) else self._ledger.claim(job.hash[:16])
         if claim is None:
             self._elsewhere.append(job)
             return
+        if claim.attempt > 1:  # it may have been begun meanwhile, by another name
+            self._known = by_job(self._records())
+            folder = folder_of(self.folder, job, self._known)
         record = _record(folder)
         if record is not None and self._is_over(job, record):
             claim.end(record.status)
@@ -122,7 +128,7 @@ class Sweep:
         )  # fmt: skip
         worker = self._pool.start(slot, task)
         self._running[id(worker)] = _Running(job, claim, folder)
-        self._tries[job.hash] = self._tries.get(job.hash, 0) + 1
+        self._tries[job.hash] += 1
         self._board.started(job.name, claim.attempt)
 
     def _is_over(self, job: Job, record: RunRecord) -> bool:
@@ -131,7 +137,7 @@ class Sweep:
             return False
         if record.status == "ok":
             return True
-        tried = job.hash in self._tries or record.finished == self._before.get(job.hash)
+        tried = self._tries[job.hash] or record.finished == self._before.get(job.hash)
         return record.status in ("failed", "pruned") and not tried
 
     def _listen(self) -> None:
@@ -169,16 +175,18 @@ class Sweep:
     def _gone(self, worker: Worker, running: _Running) -> None:
         how, what = worker.verdict()
         job = running.job
-        if how == "lost":
-            self._board.ended(job.name, "taken over", what)
-            self._elsewhere.append(job)
+        try:
+            running.claim.check()
+        except LostError as error:
+            self._board.ended(job.name, "taken over", str(error))
+            self._elsewhere_again(job)
             return
         record = _record(running.folder)
         # What is left of a worker whose driver has died, not for long; or another sweeper's job was first to take the
         # folder, and the next try takes one of its own.
         if how == "live" or (record is not None and record.config_hash != job.hash):
             running.claim.end("live")
-            self._elsewhere.append(job)
+            self._elsewhere_again(job)
             return
         record = self._settled(running, record, how, what)
         running.claim.end(record.status)
@@ -190,6 +198,10 @@ class Sweep:
         if record.status == "failed" and self._settings.fail_fast and not self._stopping:
             self._stopping = True
             self._pool.stop("another job failed, and hydra.launcher.fail_fast is set")
+
+    def _elsewhere_again(self, job: Job) -> None:
+        self._tries[job.hash] -= 1  # which was none
+        self._elsewhere.append(job)
 
     def _settled(self, running: _Running, record: RunRecord | None, how: str, what: str) -> RunRecord:
         """The record of a run that is over, with its end in it, which a process that was killed could not write."""

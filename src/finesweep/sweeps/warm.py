@@ -9,8 +9,6 @@ import logging
 import os
 import signal
 
-from finesweep.results.environment import packages
-
 signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the driver, while this is still importing too
 
 _MODULES = [
@@ -32,7 +30,7 @@ with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.St
         importlib.import_module(_module)
 logging.disable(logging.NOTSET)
 
-packages()  # once for all jobs
+importlib.import_module("finesweep.results.environment").packages()  # once for all jobs
 gc.collect()
 gc.freeze()  # else the collector goes through all that in each job again
 _server = os.getpid()

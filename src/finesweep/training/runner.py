@@ -91,6 +91,7 @@ def run(
         except LostError:  # what is in the folder is another's
             raise
         except BaseException as error:
+            supervisor.check()  # which raises LostError where it is another's by now
             with contextlib.suppress(OSError):  # on a full disk it stays `running`, and is found dead
                 RunRecord.read(folder).end(_ended(error), traceback.format_exc())
             parts.logger.finish(failed=not isinstance(error, PrunedError))
