@@ -121,6 +121,16 @@ def test_a_failed_trial_has_another_chance(search: Search, tmp_path: Path) -> No
     assert {run.status for run in records_in(tmp_path / "sweep")} == {"ok", "failed"}
 
 
+def test_a_trial_whose_score_is_no_number_is_done_once(
+    search: Search, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["extension_packages=[spaces]", "task._target_=spaces.Unscored", "finetune_strategy=full,frozen"]
+    for begun in (2, 0):
+        assert search(*command, "hydra.sweeper.sampler=grid") == 0
+        assert capsys.readouterr().err.count(" started") == begun
+        assert [trial.state.name for trial in trials(tmp_path / "sweep")] == ["FAIL", "FAIL"]
+
+
 def test_a_trial_that_cannot_be_composed_does_not_stop_the_others(
     search: Search, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

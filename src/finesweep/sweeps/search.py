@@ -1,5 +1,6 @@
 """A search: trials proposed one by one, each with all its replicates, shared by all sweepers on one folder."""
 
+import math
 import statistics
 import time
 from collections import deque
@@ -21,6 +22,9 @@ from finesweep.sweeps.race import Race
 from finesweep.sweeps.search_plan import SearchPlan, overrides_of, score_of
 from finesweep.sweeps.source import Source
 from finesweep.sweeps.study import Trials
+
+#: What is noted of a trial whose runs ended well, and whose mean is no number.
+NO_SCORE = "the mean of its runs is no number"
 
 
 @dataclass(frozen=True)
@@ -67,8 +71,11 @@ class Search(Source):
         self._given_up: set[int] = set()
         self._until = time.monotonic() + 60 * settings.max_minutes if settings.max_minutes else float("inf")
         newest = self._trials.newest()
-        #: Trials that had failed before: they get another chance.
-        self._failed = {each.number for each in newest.values() if each.state is TrialState.FAIL}
+        #: Trials that had failed before: they get another chance, where that can change anything.
+        self._failed = {
+            each.number for each in newest.values()
+            if each.state is TrialState.FAIL and each.user_attrs.get("error") != NO_SCORE
+        }  # fmt: skip
         self._over = self._finished(newest)
         if over := len(self._over):
             board.say(f"{over} of {plan.n_trials} trials are done already")
@@ -212,7 +219,12 @@ class Search(Source):
             self._tell(ticket, live.claim, live.trial, TrialState.PRUNED)
         else:
             means = [statistics.mean(score_of(record, name) for record in good) for name in self._plan.objectives]
-            self._tell(ticket, live.claim, live.trial, TrialState.COMPLETE, means)
+            if all(map(math.isfinite, means)):
+                self._tell(ticket, live.claim, live.trial, TrialState.COMPLETE, means)
+            else:  # as of predictions that are all the same, of which no correlation can be told
+                self._board.say(f"trial {live.trial.number} has no score: {good[0].objective['metric']} is no number")
+                self._trials.note(live.trial, "error", NO_SCORE)
+                self._tell(ticket, live.claim, live.trial, TrialState.FAIL)
 
     def _tell(
         self, ticket: int, claim: Claim, trial: Trial, state: TrialState, values: Sequence[float] | None = None

@@ -120,7 +120,8 @@ class Trials:
             warnings.simplefilter("ignore")  # it was reported before the run was stopped and went on
             trial.report(value, number)
             go_on = not trial.should_prune()
-            if not go_on:  # a pruner that is asked again has forgotten it
+            # A pruner that is asked again has forgotten it. So has one whose driver was killed before the next line.
+            if not go_on:
                 trial.set_user_attr(_STOPPED, number)
             return go_on
 
