@@ -55,6 +55,17 @@ def test_the_same_seed_twice_is_one_replicate(sweep: Path, tmp_path: Path, capsy
     assert compared(str(twice), capsys=capsys)["comparisons"] == compared(str(sweep), capsys=capsys)["comparisons"]
 
 
+def test_who_lost_a_race_is_not_what_others_are_compared_with(
+    sweep: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    raced = shutil.copytree(sweep, tmp_path / "sweep")
+    loser = RunRecord.read(raced / "optimizer.lr=0.001,seed=2")
+    loser.status = "pruned"
+    loser.write()
+    found = compared(str(raced), capsys=capsys)
+    assert [group["name"] for group in found["groups"]] == ["optimizer.lr=1e-05", "optimizer.lr=0.001"]
+
+
 def test_two_runs(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
     runs = [str(sweep / f"optimizer.lr={rate},seed=1") for rate in ("0.001", "1e-05")]
     found = compared(*runs, "--split", "test", "--metric", "token_accuracy", capsys=capsys)

@@ -35,6 +35,14 @@ def _worth(record: RunRecord) -> tuple[bool, bool, str, str]:
     return not record.reproduces, record.status == "ok", *_age(record)
 
 
+def standing(lost_race: bool, mean: float, direction: str) -> tuple[bool, float]:
+    """What to sort configurations by, the best first.
+
+    Whichever has lost a race, so that some of its runs are pruned, is behind: its mean is one over other seeds.
+    """
+    return lost_race, -mean if direction == "maximize" else mean
+
+
 def settings_of(groups: Sequence[Runs]) -> list[dict[str, str]]:
     """What sets each configuration apart from the others: key -> value, the same keys for all.
 

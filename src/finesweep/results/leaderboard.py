@@ -10,7 +10,7 @@ from typing import Any
 
 from finesweep.results.ranking import Entry, entries, same_rows
 from finesweep.results.record import RunRecord, write_atomically
-from finesweep.results.tables import cell_text, markdown_table, numeric, size_text
+from finesweep.results.tables import cell_text, markdown_table, numeric, size_text, spaced_text
 
 #: Rows that a terminal shows.
 _SHOWN = 20
@@ -120,7 +120,7 @@ def _terminal(found: Sequence[Entry]) -> str:
     for name, column in zip(header, zip(*rows, strict=True), strict=True):
         shown.add_column(Text(name.replace("_", " ")), justify="right" if numeric(column) else "left")
     for i in best:  # as Text, since a cell may hold brackets, which are markup otherwise
-        shown.add_row(*(Text(f"{cell:,}" if isinstance(cell, int) else cell_text(cell)) for cell in rows[i]))
+        shown.add_row(*(Text(spaced_text(cell)) for cell in rows[i]))
     console = Console(width=max(100, shutil.get_terminal_size((140, 24)).columns))
     with console.capture() as capture:
         console.print(shown)

@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 from finesweep.config.identity import REPLICATES
+from finesweep.results.configurations import standing
 from finesweep.results.folders import Place, places, size_of
 from finesweep.results.lock import is_locked
 from finesweep.results.record import RunRecord
@@ -70,15 +71,18 @@ def _states(place: Place) -> str:
 def _best(place: Place) -> str:
     """The best mean of a configuration, for each data set and metric. Configurations are told by what was asked for."""
     scores: dict[tuple[str, str, str], dict[tuple[str, ...], list[float]]] = {}
+    lost: set[tuple[str, ...]] = set()
     for record in _own(place):
+        own = tuple(text for text in record.overrides if text.partition("=")[0] not in REPLICATES)
+        if record.status == "pruned":
+            lost.add(own)
         if record.status == "ok":
-            own = tuple(text for text in record.overrides if text.partition("=")[0] not in REPLICATES)
             data = str(record.config.get("data", {}).get("name", ""))
             board = (data, record.objective["metric"], record.objective["direction"])
             scores.setdefault(board, {}).setdefault(own, []).append(record.objective["value"])
     told = []
     for (data, metric, direction), configurations in list(scores.items())[:_BOARDS]:
-        means = map(statistics.mean, configurations.values())
-        best = max(means) if direction == "maximize" else min(means)
+        means = {own: statistics.mean(values) for own, values in configurations.items()}
+        best = means[min(means, key=lambda own: standing(own in lost, means[own], direction))]
         told.append(f"{data + ' ' if len(scores) > 1 else ''}{metric} {best:.4f}")
     return ", ".join(told) + (", …" if len(scores) > _BOARDS else "")

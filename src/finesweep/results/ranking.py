@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from finesweep.config.identity import Replicate
-from finesweep.results.configurations import Runs, by_configuration, settings_of
+from finesweep.results.configurations import Runs, by_configuration, settings_of, standing
 from finesweep.results.record import RunRecord
 from finesweep.results.significance import holm, interval, mean, over_replicates, seed_scores
 
@@ -37,7 +37,7 @@ class Entry:
         mean: of the scores; None where no run ended well, nan where a score is no number.
         std: standard deviation of the scores, of a single seed's over its folds; None of a single run.
         ci: 95 % confidence interval of the mean, Student's t; None with fewer than two seeds.
-        gap: how far its mean is behind the best of the board.
+        gap: how far its mean is behind the best of the board; where it lost a race, over the seeds that both have.
         p: of the gap, a t-test over seeds; None of the best itself, and where there is nothing to judge by.
         p_holm: the same after Holm's correction for all tests of the board.
         test_mean, test_std: on test, of the best of the board alone.
@@ -150,18 +150,29 @@ def _ranked(board: Sequence[Entry]) -> list[Entry]:
     rest = [entry for entry in board if entry.mean is None or not math.isfinite(entry.mean)]
     if not scored:
         return rest
-    highest_first = scored[0][1].records[0].objective["direction"] == "maximize"
-    sign = -1 if highest_first else 1
-    # Who has lost a race is behind, whatever its mean over the first few seeds.
-    (top, best), *others = sorted(scored, key=lambda pair: (pair[1].pruned > 0, sign * pair[0]))
-    tests = [over_replicates(_validation(best), _validation(entry)) for _, entry in others]
+    direction = scored[0][1].records[0].objective["direction"]
+    best, *others = (
+        entry for _, entry in sorted(scored, key=lambda pair: standing(pair[1].pruned > 0, pair[0], direction))
+    )
+    tests = [over_replicates(_validation(best), _validation(entry)) for entry in others]
     adjusted = iter(holm([test.p for test in tests if test is not None]))
     test_mean, test_std = _on_test(best)
     made = [replace(best, rank=1, gap=0.0, test_mean=test_mean, test_std=test_std)]
-    for rank, ((center, entry), test) in enumerate(zip(others, tests, strict=True), start=2):
+    for rank, (entry, test) in enumerate(zip(others, tests, strict=True), start=2):
         p, p_holm = (None, None) if test is None else (test.p, next(adjusted))
-        made.append(replace(entry, rank=rank, gap=sign * (center - top), p=p, p_holm=p_holm))
+        made.append(replace(entry, rank=rank, gap=_gap(best, entry, direction), p=p, p_holm=p_holm))
     return made + rest
+
+
+def _gap(best: Entry, entry: Entry, direction: str) -> float | None:
+    seeds = [seed for seed in entry.scores if seed in best.scores]
+    if entry.pruned and not seeds:
+        return None
+    first, second = (
+        mean([each.scores[seed] for seed in seeds] if entry.pruned else list(each.scores.values()))
+        for each in (best, entry)
+    )
+    return first - second if direction == "maximize" else second - first
 
 
 def _validation(entry: Entry) -> dict[Replicate, float]:

@@ -55,6 +55,11 @@ def cell_text(cell: Any) -> str:
     return str(cell)
 
 
+def spaced_text(cell: Any) -> str:
+    """The same with thousands apart."""
+    return f"{cell:,}" if isinstance(cell, int) and not isinstance(cell, bool) else cell_text(cell)
+
+
 def _escaped(text: str) -> str:
     """Text for one cell of a Markdown table, on one line and in one column."""
     return text.replace("|", "\\|").replace("\n", " ")

@@ -12,7 +12,7 @@ import numpy as np
 from finesweep.config.errors import UserError
 from finesweep.config.identity import REPLICATES, differences, effective, without_replicate
 from finesweep.config.instantiate import build
-from finesweep.results.configurations import Runs, by_configuration
+from finesweep.results.configurations import Runs, by_configuration, standing
 from finesweep.results.record import FILE, RunRecord, find_run, recorded_config
 from finesweep.results.significance import Tally, Test, holm, over_replicates, over_rows
 from finesweep.results.tables import markdown_table
@@ -158,6 +158,7 @@ def _groups(path: str, split: Split) -> list[Group]:
     folder = Path(path).expanduser()
     inside = sorted(file.parent for file in folder.glob(f"*/{FILE}")) if not (folder / FILE).is_file() else []
     records = [RunRecord.read(each) for each in inside or [find_run(path)]]
+    lost = {record.configuration for record in records if record.status == "pruned"}
     records = [record for record in records if record.status == "ok"] if inside else records
     for record in records:
         if record.status != "ok":
@@ -172,8 +173,12 @@ def _groups(path: str, split: Split) -> list[Group]:
         first = min(runs.values(), key=lambda record: record.started)
         name = _name(first) if inside else first.folder.name
         groups.append(Group(name, runs, without_replicate(configs[first.folder])))
-    sign = -1 if groups and groups[0].records[0].objective["direction"] == "maximize" else 1
-    return sorted(groups, key=lambda group: sign * statistics.mean(r.objective["value"] for r in group.records))
+
+    def place(group: Group) -> tuple[bool, float]:
+        first, scores = group.records[0], [record.objective["value"] for record in group.records]
+        return standing(first.configuration in lost, statistics.mean(scores), first.objective["direction"])
+
+    return sorted(groups, key=place)
 
 
 def _name(record: RunRecord) -> str:

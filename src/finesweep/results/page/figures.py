@@ -147,7 +147,8 @@ def cost(found: Sequence[Entry]) -> Figure:
     ]  # fmt: skip
     note = (
         "Scores are means over seeds, bars their standard deviations. On the orange line, the Pareto front, lie the "
-        "configurations that none beats in both: better is dearer there, and cheaper is worse."
+        "configurations that none beats in both: better is dearer there, and cheaper is worse. Those that "
+        "lost a race are not on it."
     )
     layout: dict[str, Any] = {
         "xaxis": axis(views[0][0], **_scale(views[0][1])), "yaxis": axis(f"{metric} on validation"), "dragmode": "zoom",
@@ -196,6 +197,8 @@ def _cost_traces(
     }  # fmt: skip
     front: list[int] = []
     for place, value in enumerate(scores):
+        if found[known[place][1]].pruned:  # its mean is one over other seeds
+            continue
         if not front or (value > scores[front[-1]] if upwards else value < scores[front[-1]]):
             front.append(place)
     line = {

@@ -15,7 +15,7 @@ from finesweep.results.page.figure import Figure, score
 from finesweep.results.page.figures import cost, importance, parallel_coordinates, seeds
 from finesweep.results.page.links import href
 from finesweep.results.record import RunRecord, records_below, write_atomically
-from finesweep.results.tables import cell_text, numeric
+from finesweep.results.tables import numeric, spaced_text
 
 PAGE = "report.html"
 
@@ -63,7 +63,7 @@ def write_page(records: Sequence[RunRecord], folder: Path) -> Path:
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    environment.filters["cell"] = cell
+    environment.filters["cell"] = spaced_text
     text = environment.get_template("page.html").render(
         title=name,
         folder=folder.resolve().name,
@@ -90,11 +90,6 @@ def _telling(header: list[str], rows: list[list[Any]]) -> tuple[list[str], list[
     told = [i for i in range(len(header)) if i not in silent]
     kept = [i for i in told if i == 0 or any(row[i] not in (None, "", 0) for row in rows)]
     return [header[i] for i in kept], [[row[i] for i in kept] for row in rows]
-
-
-def cell(value: Any) -> str:
-    """A cell of a table as text, thousands apart."""
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else cell_text(value)
 
 
 def _links(entry: Entry, folder: Path) -> list[tuple[str, str]]:
