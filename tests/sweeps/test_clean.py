@@ -57,6 +57,13 @@ def test_a_list_tells_when_how_many_how_good_and_how_large(outputs: Path, capsys
     assert rows[-1][0].startswith("9 runs, ")
 
 
+def test_who_lost_a_race_is_not_the_best_of_a_list(outputs: Path, capsys: Shown) -> None:
+    overrides = ["finetune_strategy=b", "seed=3"]
+    run(outputs / "demo-tiny" / "sweep-1" / ",".join(overrides), overrides, status="pruned", sweep="sweep-1")
+    assert main(["list"]) == 0
+    assert re.search(r"sweep-1 .* 1 pruned, 1 failed +f1 0\.5000 ", capsys.readouterr().out)
+
+
 def test_a_run_that_says_it_is_running_is_only_so_while_a_process_holds_it(outputs: Path, capsys: Shown) -> None:
     folder = outputs / "demo-tiny" / "2026-run-2"
     with locked(folder):
