@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hydra._internal.hydra import Hydra
 
 from finesweep.config.check import check
 from finesweep.config.compose import compose, hydra_session
@@ -41,15 +42,17 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+@pytest.fixture(scope="session")
+def hydra() -> Hydra:
+    """Hydra on ``conf/``, which reads each file of it once; closed already, so that a command can open its own."""
+    with hydra_session() as session:
+        return session
+
+
 @pytest.fixture
-def composed() -> Callable[..., dict[str, Any]]:
+def composed(hydra: Hydra) -> Callable[..., dict[str, Any]]:
     """``composed("model=tiny", "seed=3")``: a checked, resolved configuration as plain containers."""
-
-    def compose_and_check(*overrides: str) -> dict[str, Any]:
-        with hydra_session() as hydra:
-            return check(compose(hydra, list(overrides)))
-
-    return compose_and_check
+    return lambda *overrides: check(compose(hydra, list(overrides)))
 
 
 @pytest.fixture

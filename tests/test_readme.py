@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from hydra._internal.hydra import Hydra
 
 import finesweep
 from finesweep.config.check import check
@@ -49,14 +50,13 @@ def test_there_are_commands() -> None:
 
 @pytest.mark.usefixtures("files")
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_composes_and_checks(command: str) -> None:
+def test_every_command_composes_and_checks(hydra: Hydra, command: str) -> None:
     words = shlex.split(command)[2:]
     overrides = [word for word in words if word != "-m"]
-    with hydra_session() as hydra:
-        if "-m" in words or "hparams_search" in command:
-            assert sketch(hydra, overrides).jobs
-        else:
-            check(compose(hydra, overrides))
+    if "-m" in words or "hparams_search" in command:
+        assert sketch(hydra, overrides).jobs
+    else:
+        check(compose(hydra, overrides))
 
 
 def test_the_table_of_groups_is_complete() -> None:

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from hydra._internal.hydra import Hydra
 
 from finesweep.config.check import check
 from finesweep.config.compose import compose, hydra_session
@@ -50,7 +51,7 @@ def task_of(data: str) -> str:
 
 
 @pytest.mark.parametrize(("group", "option"), CHOICES)
-def test_every_option_composes_and_checks(group: str, option: str, tmp_path: Path) -> None:
+def test_every_option_composes_and_checks(hydra: Hydra, group: str, option: str, tmp_path: Path) -> None:
     extra = list(NEEDS.get(group, {}).get(option, []))
     if (group, option) == ("data", "files"):
         file = tmp_path / "train.txt"
@@ -58,19 +59,17 @@ def test_every_option_composes_and_checks(group: str, option: str, tmp_path: Pat
         extra = [f"data.train={file}"]
     if group == "task":
         extra = [f"data={next(name for name in options('data') if task_of(name) == option and name != 'files')}"]
-    with hydra_session() as hydra:
-        values = check(compose(hydra, [*extra, f"{group}={option}"]))
+    values = check(compose(hydra, [*extra, f"{group}={option}"]))
     if group not in ("experiment", "task"):
         assert values[group]["_target_"].startswith("finesweep.")
 
 
 @pytest.mark.parametrize("option", options("data"))
-def test_data_brings_its_task_and_the_command_line_wins(option: str) -> None:
-    with hydra_session() as hydra:
-        composed = compose(hydra, [f"data={option}"]).cfg
-        assert composed.task.name == composed.data.task == task_of(option)
-        won = compose(hydra, [f"data={option}", "task=multiple_choice", "model=bert_base"]).cfg
-        assert (won.task.name, won.model.name) == ("multiple_choice", "bert_base")
+def test_data_brings_its_task_and_the_command_line_wins(hydra: Hydra, option: str) -> None:
+    composed = compose(hydra, [f"data={option}"]).cfg
+    assert composed.task.name == composed.data.task == task_of(option)
+    won = compose(hydra, [f"data={option}", "task=multiple_choice", "model=bert_base"]).cfg
+    assert (won.task.name, won.model.name) == ("multiple_choice", "bert_base")
 
 
 def test_all_problems_come_at_once_with_place_and_hint() -> None:

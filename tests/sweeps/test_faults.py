@@ -52,7 +52,7 @@ def test_single_jobs_do_not_stop_the_others(finesweep: Finesweep, tmp_path: Path
         "extension_packages=[faulty]", "+optimizer.fault=" + ",".join(f"'{fault}'" for fault in faults),
         "+optimizer.number=" + ",".join(map(str, range(count))), f"+optimizer.switch={switch}",
         "optimizer._target_=faulty.Faulty", "hydra.sweeper.zip=[[optimizer.fault,optimizer.number]]",
-        "hydra.launcher.timeout_minutes=0.3",
+        "hydra.launcher.timeout_minutes=0.2",
     ]  # fmt: skip
     said = ended(finesweep(*command), 1)
     found = records(tmp_path)
@@ -88,7 +88,7 @@ def test_a_failed_job_is_tried_again(finesweep: Finesweep, tmp_path: Path) -> No
     assert said.count("started") == 1
 
 
-@pytest.mark.parametrize("jobs", [6, pytest.param(16, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("jobs", [4, pytest.param(16, marks=pytest.mark.slow)])
 def test_a_driver_that_is_killed_twice_changes_nothing(finesweep: Finesweep, tmp_path: Path, jobs: int) -> None:
     seeds = f"seed=range({jobs})"
     undisturbed = tmp_path / "undisturbed"
@@ -123,31 +123,32 @@ def test_workers_end_with_their_driver(finesweep: Finesweep, tmp_path: Path) -> 
 
 
 @pytest.mark.slow
-def test_nothing_outlives_a_driver_that_is_killed(cold: Cold, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_nothing_outlives_a_driver_that_is_stopped(cold: Cold, tmp_path: Path, number: signal.Signals) -> None:
     process = cold("seed=range(4)", "trainer.max_epochs=200")
     while not any(is_locked(folder) for folder in (tmp_path / "sweep").glob("seed=*")):
         assert process.poll() is None
         time.sleep(0.02)
     assert len(processes(str(tmp_path))) > 2, "a driver, its fork server, workers"
-    process.kill()
-    process.wait()
-    time.sleep(2)
+    os.killpg(process.pid, number)
+    _, said = process.communicate()
+    assert "Traceback" not in said
+    time.sleep(2 if number == signal.SIGKILL else 0)
     assert processes(str(tmp_path)) == []
 
 
-def test_ctrl_c_leaves_a_sweep_that_goes_on(finesweep: Finesweep, cold: Cold, tmp_path: Path) -> None:
-    process = cold("seed=range(4)", "trainer.max_epochs=3")
+def test_ctrl_c_leaves_a_sweep_that_goes_on(finesweep: Finesweep, tmp_path: Path) -> None:
+    process = finesweep("seed=range(4)", "trainer.max_epochs=3")
     while not any(record.status == "ok" for record in records(tmp_path).values()):
         time.sleep(0.02)
+    assert process.pid is not None
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does
     begun = time.monotonic()
-    _, said = process.communicate()
+    assert "Traceback" not in ended(process, 130)
     assert time.monotonic() - begun < 10
-    assert process.returncode == 130
-    assert "Traceback" not in said
     assert {record.status for record in records(tmp_path).values()} <= {"ok", "interrupted"}
     assert (tmp_path / "sweep" / "leaderboard.csv").is_file()
-    assert processes(str(tmp_path)) == []
+    assert not any(is_locked(folder) for folder in (tmp_path / "sweep").glob("seed=*"))
     ended(finesweep("seed=range(4)", "trainer.max_epochs=3"))
     assert [record.status for record in records(tmp_path).values()] == ["ok"] * 4
 
