@@ -87,8 +87,10 @@ def test_who_lost_a_race_is_not_on_the_front(tmp_path: Path) -> None:
         run(tmp_path, value, "k.a=1", f"seed={seed}", seconds=5.0)
     run(tmp_path, 0.9, "k.a=2", "seed=1")
     run(tmp_path, 0.0, "k.a=2", "seed=2", status="pruned")
+    run(tmp_path, 0.849, "k.a=3", "seed=1", seconds=4.0)
     points, line = page(tmp_path).figures["Score against cost"]["data"][:2]
-    assert (len(points["x"]), line["x"]) == (2, [5.0])
+    assert (len(points["x"]), line["x"]) == (3, [4.0, 5.0])
+    assert line["text"] == ["", "a=1"]  # which is nearly as high
 
 
 def test_very_many_curves_are_thinned_out_and_it_is_said(tmp_path: Path) -> None:

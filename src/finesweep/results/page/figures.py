@@ -3,6 +3,7 @@
 import math
 import statistics
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 from finesweep.results.figures import BLUE, ORANGE
@@ -201,10 +202,15 @@ def _cost_traces(
             continue
         if not front or (value > scores[front[-1]] if upwards else value < scores[front[-1]]):
             front.append(place)
+    # Of two at nearly one height the names would lie on each other: the better has its own.
+    room = (max(scores) - min(scores)) / 20
+    named = [place for place, better in pairwise(front) if abs(scores[better] - scores[place]) > room]
+    named += front[-1:]
     line = {
         "type": "scatter", "mode": "lines+markers+text" if len(front) <= _NAMED else "lines+markers",
         "x": [known[place][0] for place in front], "y": [scores[place] for place in front],
-        "text": [label(found[known[place][1]], keys, 40) for place in front], "hoverinfo": "text",
+        "text": [label(found[known[place][1]], keys, 40) if place in named else "" for place in front],
+        "hoverinfo": "text",
         "hovertext": [about(found[known[place][1]], keys) for place in front],
         "textposition": ["bottom right" if place != front[-1] else "bottom left" for place in front],
         "line": {"color": ORANGE, "width": 2, "shape": "hv"}, "marker": {"color": ORANGE, "size": 11},
