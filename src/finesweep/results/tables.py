@@ -67,9 +67,7 @@ def _escaped(text: str) -> str:
 
 def aligned(rows: Sequence[Sequence[Any]]) -> str:
     """Columns of text for a terminal or a pipe, the first row over them: numbers to the right, texts to the left."""
-    texts = [
-        ["" if cell is None else f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row] for row in rows
-    ]
+    texts = [[spaced_text(cell) for cell in row] for row in rows]
     right = [all(cell[:1].isdigit() or cell in ("", "?") for cell in column[1:]) for column in zip(*texts, strict=True)]
     widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
     lines = [
