@@ -24,15 +24,19 @@ def by_configuration(records: Sequence[RunRecord]) -> list[Runs]:
 
 
 def by_job(records: Iterable[RunRecord]) -> dict[str, RunRecord]:
-    """The run of each job, by its hash: of several the last that ended well, or the last if none did.
-
-    That a run was done again to see whether it can be reproduced does not put another in its place.
-    """
-    return {record.config_hash: record for record in sorted(records, key=_worth)}
+    """The run of each job, by its hash: of several the last that ended well, or the last if none did."""
+    return {record.config_hash: record for record in sorted(originals(records), key=_worth)}
 
 
-def _worth(record: RunRecord) -> tuple[bool, bool, str, str]:
-    return not record.reproduces, record.status == "ok", *_age(record)
+def originals(records: Iterable[RunRecord]) -> list[RunRecord]:
+    """All but those that did a job again to see whether it can be reproduced, where the run of the job is there too."""
+    found = list(records)
+    there = {record.config_hash for record in found if not record.reproduces}
+    return [record for record in found if not record.reproduces or record.config_hash not in there]
+
+
+def _worth(record: RunRecord) -> tuple[bool, str, str]:
+    return record.status == "ok", *_age(record)
 
 
 def standing(lost_race: bool, mean: float, direction: str) -> tuple[bool, float]:

@@ -7,10 +7,9 @@ from datetime import datetime
 from pathlib import Path
 
 from finesweep.config.identity import REPLICATES
-from finesweep.results.configurations import standing
+from finesweep.results.configurations import originals, standing
 from finesweep.results.folders import Place, places, size_of
 from finesweep.results.lock import is_locked
-from finesweep.results.record import RunRecord
 from finesweep.results.tables import aligned, size_text
 
 #: Boards of a sweep whose best is told.
@@ -51,16 +50,11 @@ def listing(root: Path) -> str:
     return f"{aligned([header, *(row.cells(root) for row in rows)])}\n\n{total}"
 
 
-def _own(place: Place) -> list[RunRecord]:
-    """Its runs; what was only done again to compare is none of a sweep's."""
-    return [record for record in place.records if not (place.sweep and record.reproduces)]
-
-
 def _states(place: Place) -> str:
     """How many runs are in which state. One that says it is running, but that no process holds, was killed."""
     states: Counter[str] = Counter(
         "interrupted" if record.status == "running" and not is_locked(record.folder) else record.status
-        for record in _own(place)
+        for record in originals(place.records)
     )
     told = [f"{states[status]:,} {word}" if place.sweep else word for status, word in _WORDS.items() if states[status]]
     if place.unreadable:
@@ -72,7 +66,7 @@ def _best(place: Place) -> str:
     """The best mean of a configuration, for each data set and metric. Configurations are told by what was asked for."""
     scores: dict[tuple[str, str, str], dict[tuple[str, ...], list[float]]] = {}
     lost: set[tuple[str, ...]] = set()
-    for record in _own(place):
+    for record in originals(place.records):
         own = tuple(text for text in record.overrides if text.partition("=")[0] not in REPLICATES)
         if record.status == "pruned":
             lost.add(own)

@@ -11,6 +11,7 @@ from typing import Any
 
 from finesweep.config.errors import UserError
 from finesweep.config.identity import config_hash
+from finesweep.results.configurations import originals
 from finesweep.results.environment import machine_memory
 from finesweep.results.record import RunRecord, Status, records_in
 from finesweep.results.tables import aligned, duration_text, size_text
@@ -63,7 +64,7 @@ def forecast_run(overrides: Sequence[str], values: dict[str, Any]) -> Forecast:
 
 def forecast_sweep(asked: Sketch) -> Forecast:
     """What can be told of a sweep, by its jobs and by what is done of them in its folder."""
-    records = [record for record in records_in(asked.folder) if not record.reproduces]
+    records = originals(records_in(asked.folder))
     kinds = _kinds(asked.jobs, records)
     names = [[name] for name in _names(kinds)]
     if asked.search is not None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from finesweep.config.identity import value_at
+from finesweep.results.configurations import originals
 from finesweep.results.leaderboard import Entry, entries, table, write_leaderboard
 from finesweep.results.page.best import best
 from finesweep.results.page.curves import learning_curves
@@ -55,6 +56,7 @@ def write_page(records: Sequence[RunRecord], folder: Path) -> Path:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from plotly.offline import get_plotlyjs
 
+    records = originals(records)
     over = [record for record in records if record.status != "running"]
     found = entries(over)
     header, rows = _telling(*table(found))
