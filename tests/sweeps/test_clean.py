@@ -59,7 +59,9 @@ def test_a_list_tells_when_how_many_how_good_and_how_large(outputs: Path, capsys
 
 def test_who_lost_a_race_is_not_the_best_of_a_list(outputs: Path, capsys: Shown) -> None:
     overrides = ["finetune_strategy=b", "seed=3"]
-    run(outputs / "demo-tiny" / "sweep-1" / ",".join(overrides), overrides, status="pruned", sweep="sweep-1")
+    values = {"name": "demo-tiny", "seed": 3, "data": {"name": "demo"}, "finetune_strategy": "b"}
+    folder = outputs / "demo-tiny" / "sweep-1" / ",".join(overrides)
+    run(folder, overrides, status="pruned", sweep="sweep-1", values=values)
     assert main(["list"]) == 0
     assert re.search(r"sweep-1 .* 1 pruned, 1 failed +f1 0\.5000 ", capsys.readouterr().out)
 

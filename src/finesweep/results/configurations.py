@@ -1,5 +1,7 @@
 """Runs by configuration: which ones are replicates of each other, and what sets configurations apart."""
 
+import math
+import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -39,12 +41,28 @@ def _worth(record: RunRecord) -> tuple[bool, str, str]:
     return record.status == "ok", *_age(record)
 
 
-def standing(lost_race: bool, mean: float, direction: str) -> tuple[bool, float]:
-    """What to sort configurations by, the best first.
+def standing(lost_race: bool, score: float, direction: str) -> tuple[bool, bool, float]:
+    """What to sort the configurations of one data set by, the best first.
 
-    Whichever has lost a race, so that some of its runs are pruned, is behind: its mean is one over other seeds.
+    Whichever has lost a race, so that some of its runs are pruned, is behind: its score is one over other seeds.
+    Behind all are those whose score is no number.
     """
-    return lost_race, -mean if direction == "maximize" else mean
+    if not math.isfinite(score):
+        return True, lost_race, 0.0
+    return False, lost_race, -score if direction == "maximize" else score
+
+
+def seed_scores(scores: Mapping[Replicate, float]) -> dict[Any, float]:
+    """The score of each seed: the mean over its folds, which share training rows and are no independent replicates."""
+    found: dict[Any, list[float]] = {}
+    for (seed, _), score in scores.items():
+        found.setdefault(seed, []).append(score)
+    return {seed: mean(each) for seed, each in found.items()}
+
+
+def mean(scores: Sequence[float]) -> float:
+    """Of at least one score; nan if one of them is no finite number."""
+    return statistics.fmean(scores) if all(map(math.isfinite, scores)) else math.nan
 
 
 def settings_of(groups: Sequence[Runs]) -> list[dict[str, str]]:

@@ -101,6 +101,8 @@ def note(found: Sequence[Entry]) -> str:
         parts.append(
             "With a single seed ± is over its folds, and there is no interval and no p: folds share training rows."
         )
+    if any(entry.pruned and entry.records for entry in found):
+        parts.append("Whoever lost a race is behind; its gap is over the seeds and folds that the best has done too.")
     if not same_rows(found):
         parts.append("Not all were scored on the same validation rows: their scores can only be compared with caution.")
     return " ".join(parts)

@@ -1,13 +1,11 @@
 """The runs and sweeps below a folder at a glance: when, how far, how good, how large."""
 
-import statistics
 from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from finesweep.config.identity import REPLICATES
-from finesweep.results.configurations import originals, standing
+from finesweep.results.configurations import by_configuration, mean, originals, seed_scores, standing
 from finesweep.results.folders import Place, places, size_of
 from finesweep.results.lock import is_locked
 from finesweep.results.tables import aligned, size_text
@@ -63,20 +61,20 @@ def _states(place: Place) -> str:
 
 
 def _best(place: Place) -> str:
-    """The best mean of a configuration, for each data set and metric. Configurations are told by what was asked for."""
-    scores: dict[tuple[str, str, str], dict[tuple[str, ...], list[float]]] = {}
-    lost: set[tuple[str, ...]] = set()
-    for record in originals(place.records):
-        own = tuple(text for text in record.overrides if text.partition("=")[0] not in REPLICATES)
-        if record.status == "pruned":
-            lost.add(own)
-        if record.status == "ok":
-            data = str(record.config.get("data", {}).get("name", ""))
-            board = (data, record.objective["metric"], record.objective["direction"])
-            scores.setdefault(board, {}).setdefault(own, []).append(record.objective["value"])
+    """The best score of a configuration, for each data set and metric, as the leaderboard has it."""
+    boards: dict[tuple[str, str, str], list[tuple[bool, float]]] = {}
+    for runs in by_configuration(place.records):
+        good = {replicate: record for replicate, record in runs.items() if record.status == "ok"}
+        if not good:
+            continue
+        first, *_ = good.values()
+        data = str(first.known_config.get("data", {}).get("name", ""))
+        board = (data, first.objective["metric"], first.objective["direction"])
+        lost_race = any(record.status == "pruned" for record in runs.values())
+        scores = seed_scores({replicate: record.objective["value"] for replicate, record in good.items()})
+        boards.setdefault(board, []).append((lost_race, mean(list(scores.values()))))
     told = []
-    for (data, metric, direction), configurations in list(scores.items())[:_BOARDS]:
-        means = {own: statistics.mean(values) for own, values in configurations.items()}
-        best = means[min(means, key=lambda own: standing(own in lost, means[own], direction))]
-        told.append(f"{data + ' ' if len(scores) > 1 else ''}{metric} {best:.4f}")
-    return ", ".join(told) + (", …" if len(scores) > _BOARDS else "")
+    for (data, metric, direction), found in list(boards.items())[:_BOARDS]:
+        _, best = min(found, key=lambda each: standing(each[0], each[1], direction))
+        told.append(f"{data + ' ' if len(boards) > 1 else ''}{metric} {best:.4f}")
+    return ", ".join(told) + (", …" if len(boards) > _BOARDS else "")

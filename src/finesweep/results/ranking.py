@@ -16,9 +16,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from finesweep.config.identity import Replicate
-from finesweep.results.configurations import Runs, by_configuration, settings_of, standing
+from finesweep.results.configurations import Runs, by_configuration, mean, seed_scores, settings_of, standing
 from finesweep.results.record import RunRecord
-from finesweep.results.significance import holm, interval, mean, over_replicates, seed_scores
+from finesweep.results.significance import holm, interval, over_replicates
 
 #: Below it a gap is called significant.
 LEVEL = 0.05
@@ -30,14 +30,16 @@ class Entry:
 
     Attributes:
         settings: what sets it apart from the others, see :func:`finesweep.results.configurations.settings_of`.
-        records: of its runs that ended well, by seed and fold; of a job that was done twice the last.
+        records: of its runs that ended well, by seed and fold, see
+            :func:`finesweep.results.configurations.by_job` for jobs that were done twice.
         states: how many runs ended otherwise, by status.
         rank: within its board, from 1; None where there is no score, or none that is a number.
         scores: seed -> objective on validation.
         mean: of the scores; None where no run ended well, nan where a score is no number.
         std: standard deviation of the scores, of a single seed's over its folds; None of a single run.
         ci: 95 % confidence interval of the mean, Student's t; None with fewer than two seeds.
-        gap: how far its mean is behind the best of the board; where it lost a race, over the seeds that both have.
+        gap: how far its mean is behind the best of the board. Where it lost a race, both means are over the seeds
+            and folds that both have, and None where these are none.
         p: of the gap, a t-test over seeds; None of the best itself, and where there is nothing to judge by.
         p_holm: the same after Holm's correction for all tests of the board.
         test_mean, test_std: on test, of the best of the board alone.
@@ -154,29 +156,33 @@ def _ranked(board: Sequence[Entry]) -> list[Entry]:
     best, *others = (
         entry for _, entry in sorted(scored, key=lambda pair: standing(pair[1].pruned > 0, pair[0], direction))
     )
-    tests = [over_replicates(_validation(best), _validation(entry)) for entry in others]
+    pairs = [_compared(best, entry) for entry in others]
+    tests = [over_replicates(*pair) for pair in pairs]
     adjusted = iter(holm([test.p for test in tests if test is not None]))
     test_mean, test_std = _on_test(best)
     made = [replace(best, rank=1, gap=0.0, test_mean=test_mean, test_std=test_std)]
-    for rank, (entry, test) in enumerate(zip(others, tests, strict=True), start=2):
+    for rank, (entry, pair, test) in enumerate(zip(others, pairs, tests, strict=True), start=2):
         p, p_holm = (None, None) if test is None else (test.p, next(adjusted))
-        made.append(replace(entry, rank=rank, gap=_gap(best, entry, direction), p=p, p_holm=p_holm))
+        made.append(replace(entry, rank=rank, gap=_gap(*pair, direction), p=p, p_holm=p_holm))
     return made + rest
 
 
-def _gap(best: Entry, entry: Entry, direction: str) -> float | None:
-    seeds = [seed for seed in entry.scores if seed in best.scores]
-    if entry.pruned and not seeds:
-        return None
+def _compared(best: Entry, entry: Entry) -> tuple[dict[Replicate, float], dict[Replicate, float]]:
+    """The scores of the best, and of another to be held against them: of one that lost a race what both have done."""
     first, second = (
-        mean([each.scores[seed] for seed in seeds] if entry.pruned else list(each.scores.values()))
-        for each in (best, entry)
+        {record.replicate: float(record.objective["value"]) for record in each.records} for each in (best, entry)
     )
-    return first - second if direction == "maximize" else second - first
+    if not entry.pruned:
+        return first, second
+    shared = [each for each in first if each in second]
+    return {each: first[each] for each in shared}, {each: second[each] for each in shared}
 
 
-def _validation(entry: Entry) -> dict[Replicate, float]:
-    return {record.replicate: float(record.objective["value"]) for record in entry.records}
+def _gap(first: dict[Replicate, float], second: dict[Replicate, float], direction: str) -> float | None:
+    if not first or not second:
+        return None
+    ahead = _spread(first)[0] - _spread(second)[0]
+    return ahead if direction == "maximize" else -ahead
 
 
 def _on_test(entry: Entry) -> tuple[float | None, float | None]:

@@ -5,15 +5,13 @@ Approximate randomisation (Noreen 1989; Yeh 2000, https://aclanthology.org/C00-2
 seeds whether another seed could have. A claim about a configuration, not a single run, needs the second.
 """
 
-import math
-import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from finesweep.config.identity import Replicate
+from finesweep.results.configurations import seed_scores
 
 #: Numbers that are held at once while resampling.
 _AT_ONCE = 5_000_000
@@ -191,19 +189,6 @@ def over_replicates(first: Mapping[Replicate, float], second: Mapping[Replicate,
     if len(shared) > 1 and len(shared) == min(len(a), len(b)):
         return over_seeds([a[seed] for seed in shared], [b[seed] for seed in shared], paired=True)
     return over_seeds(list(a.values()), list(b.values()), paired=False)
-
-
-def seed_scores(scores: Mapping[Replicate, float]) -> dict[Any, float]:
-    """The score of each seed: the mean over its folds, which share training rows and are no independent replicates."""
-    found: dict[Any, list[float]] = {}
-    for (seed, _), score in scores.items():
-        found.setdefault(seed, []).append(score)
-    return {seed: mean(each) for seed, each in found.items()}
-
-
-def mean(scores: Sequence[float]) -> float:
-    """Of at least one score; nan if one of them is no finite number."""
-    return statistics.fmean(scores) if all(map(math.isfinite, scores)) else math.nan
 
 
 def interval(scores: Sequence[float]) -> tuple[float, float] | None:

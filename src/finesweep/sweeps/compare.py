@@ -12,7 +12,8 @@ import numpy as np
 from finesweep.config.errors import UserError
 from finesweep.config.identity import REPLICATES, differences, effective, without_replicate
 from finesweep.config.instantiate import build
-from finesweep.results.configurations import Runs, by_configuration, standing
+from finesweep.results.configurations import Runs
+from finesweep.results.ranking import entries
 from finesweep.results.record import FILE, RunRecord, find_run, recorded_config
 from finesweep.results.significance import Tally, Test, holm, over_replicates, over_rows
 from finesweep.results.tables import markdown_table
@@ -154,31 +155,26 @@ def compare(paths: Sequence[str], *, split: Split, metric: str | None, resamples
 
 
 def _groups(path: str, split: Split) -> list[Group]:
-    """The runs that a path names, by configuration, those of a sweep best first."""
+    """The runs that a path names, by configuration; those of a sweep in the order of its leaderboard, best first."""
     folder = Path(path).expanduser()
     inside = sorted(file.parent for file in folder.glob(f"*/{FILE}")) if not (folder / FILE).is_file() else []
     records = [RunRecord.read(each) for each in inside or [find_run(path)]]
-    lost = {record.configuration for record in records if record.status == "pruned"}
-    records = [record for record in records if record.status == "ok"] if inside else records
-    for record in records:
-        if record.status != "ok":
-            raise UserError(f"the run did not end well, its status is {record.status}", where=str(record.folder))
-        if split not in record.metrics:
-            raise UserError(
-                f"the run has no scores on {split}", where=str(record.folder), remedy="choose another --split"
-            )
-    configs = {record.folder: recorded_config(record) for record in records}
+    if not inside and records[0].status != "ok":
+        status, where = records[0].status, str(records[0].folder)
+        raise UserError(f"the run did not end well, its status is {status}", where=where)
     groups = []
-    for runs in by_configuration(records):
-        first = min(runs.values(), key=lambda record: record.started)
-        name = _name(first) if inside else first.folder.name
-        groups.append(Group(name, runs, without_replicate(configs[first.folder])))
-
-    def place(group: Group) -> tuple[bool, float]:
-        first, scores = group.records[0], [record.objective["value"] for record in group.records]
-        return standing(first.configuration in lost, statistics.mean(scores), first.objective["direction"])
-
-    return sorted(groups, key=place)
+    for entry in entries(records):
+        for record in entry.records:
+            if split not in record.metrics:
+                where = str(record.folder)
+                raise UserError(f"the run has no scores on {split}", where=where, remedy="choose another --split")
+        if entry.records:
+            configs = {record.folder: recorded_config(record) for record in entry.records}
+            first = min(entry.records, key=lambda record: record.started)
+            name = _name(first) if inside else first.folder.name
+            runs = {record.replicate: record for record in entry.records}
+            groups.append(Group(name, runs, without_replicate(configs[first.folder])))
+    return groups
 
 
 def _name(record: RunRecord) -> str:
