@@ -11,7 +11,7 @@ from hydra._internal.hydra import Hydra
 import finesweep
 from finesweep.config.check import check
 from finesweep.config.compose import compose, hydra_session
-from finesweep.sweeps.start import sketch
+from finesweep.sweeps.sketch import sketch
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -8,7 +8,7 @@ SRC = Path(__file__).resolve().parents[1] / "src" / "finesweep"
 #: Each room may import from those in lower storeys and from itself.
 STOREY = {
     "config": 0, "results": 1, "data": 2, "strategies": 2, "tasks": 3, "models": 4, "training": 5,
-    "deploy": 6, "sweeps": 6, "commands": 7, "api": 8, "cli": 9, "__init__": 9,
+    "deploy": 6, "sweeps": 6, "commands": 7, "flags": 7, "api": 8, "cli": 9, "__init__": 9,
 }  # fmt: skip
 #: The command line and the package's front door import lazily what they hand over to.
 LIMIT = 300

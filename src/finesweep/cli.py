@@ -120,12 +120,12 @@ def _train(argv: list[str]) -> int:
     )
     args = parser.parse_intermixed_args(argv)
 
+    if args.shell_completion or args.help or args.hydra_help or args.cfg or args.info:
+        from finesweep import flags
+
+        return flags.complete(args) if args.shell_completion else flags.show(args, parser)
     from finesweep import commands
 
-    if args.shell_completion:
-        return commands.complete(args)
-    if args.help or args.hydra_help or args.cfg or args.info:
-        return commands.show(args, parser)
     return commands.train(args, shlex.join(["finesweep", "train", *argv]))
 
 

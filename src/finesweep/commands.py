@@ -1,34 +1,30 @@
 """What each command does, once its arguments are parsed; :mod:`finesweep.cli` turns errors into messages."""
 
 import contextlib
-import io
 import json
 import logging
 import math
-import os
-import re
 import sys
 import traceback
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from datetime import datetime
 from pathlib import Path
 
-from hydra._internal.core_plugins.bash_completion import BashCompletion
 from hydra._internal.hydra import Hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from finesweep.config.check import check
 from finesweep.config.compose import CONFIG_NAME, Composition, compose, hydra_session, lenient
-from finesweep.config.errors import ChangedError, ConfigError, Problem, TrainingError, UserError
+from finesweep.config.errors import ChangedError, TrainingError, UserError
 from finesweep.config.identity import config_hash
 from finesweep.config.provenance import Sources
 from finesweep.results.lock import LiveError
 from finesweep.results.record import RunRecord, find_run, repeatable_config, unfinished, working_folder
 from finesweep.sweeps.calls import calls_of, find_sweep
-from finesweep.sweeps.start import run_sweep, sketch
+from finesweep.sweeps.sketch import sketch
+from finesweep.sweeps.start import run_sweep
 
 
 def train(args: Namespace, command: str) -> int:
@@ -176,60 +172,6 @@ def _log_to_stderr() -> None:
     logger = logging.getLogger("finesweep")
     logger.handlers = [handler]
     logger.propagate = False
-
-
-def show(args: Namespace, parser: ArgumentParser) -> int:
-    """Hydra's flags that only print: ``--help``, ``--hydra-help``, ``--cfg``, ``--info``."""
-    with hydra_session(args.config_dir) as hydra:
-        try:
-            if args.cfg:
-                compose(hydra, args.overrides)
-                overrides = lenient(hydra, args.overrides)
-                hydra.show_cfg(CONFIG_NAME, overrides, args.cfg, args.package, args.resolve)
-            elif args.info:
-                hydra.show_info(args.info, CONFIG_NAME, args.overrides)
-            else:
-                printed = io.StringIO()
-                with contextlib.redirect_stdout(printed):
-                    helper = hydra.hydra_help if args.hydra_help else hydra.app_help
-                    helper(config_name=CONFIG_NAME, args_parser=parser, args=args)
-                # What options share is none itself: _base, _demo, …
-                print(re.sub(r"(?<=[:,] )_\w+, ", "", printed.getvalue()), end="")
-        except HydraException as error:
-            raise ConfigError([Problem("command line", str(error).splitlines()[0])]) from error
-    return 0
-
-
-_COMPLETION = """\
-_finesweep_complete() {
-    local word="${COMP_WORDS[COMP_CWORD]}"
-    local choices="$(COMP_LINE="${COMP_LINE:0:$COMP_POINT}" finesweep train -sc query=bash 2>/dev/null)"
-    COMPREPLY=($(compgen -W "$choices" -- "$word"))
-}
-COMP_WORDBREAKS=${COMP_WORDBREAKS//=}
-complete -o nospace -o default -F _finesweep_complete finesweep
-"""
-
-
-def complete(args: Namespace) -> int:
-    """Shell completion: ``install=bash`` prints the script, ``query=bash`` answers it.
-
-    Hydra's own script takes the first word for the whole program and breaks behind a sub-command, so this is ours.
-    """
-    wish = args.overrides[0] if args.overrides else ""
-    if wish in ("install=bash", "install=zsh"):
-        print(("autoload -U +X bashcompinit && bashcompinit\n" if wish.endswith("zsh") else "") + _COMPLETION, end="")
-        return 0
-    if wish != "query=bash":
-        raise UserError("shell completion takes install=bash or install=zsh", where="--shell-completion")
-    words = os.environ.get("COMP_LINE", "").split(" ")[1:]
-    if len(words) <= 1:
-        print("train check data evaluate predict resume reproduce compare report list clean")
-        return 0
-    with hydra_session(None) as hydra:
-        found = BashCompletion(hydra.config_loader)._query(CONFIG_NAME, " ".join(words[1:]))
-        print(" ".join(choice for choice in found if "=_" not in choice))
-    return 0
 
 
 def check_jobs(args: Namespace) -> int:

@@ -12,7 +12,7 @@ import pytest
 
 from finesweep.cli import main
 from finesweep.config.compose import hydra_session
-from finesweep.sweeps.start import sketch
+from finesweep.sweeps.sketch import sketch
 from tests.results.pages import Page
 from tests.sweeps.recorded import run
 

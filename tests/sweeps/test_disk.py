@@ -12,7 +12,7 @@ from finesweep.results.lock import locked
 from finesweep.results.record import RunRecord, Status, records_in
 from finesweep.sweeps.disk import Disk, Keep
 from finesweep.sweeps.plan import Job
-from finesweep.sweeps.start import Sketch, sketch
+from finesweep.sweeps.sketch import Sketch, sketch
 from tests.sweeps.recorded import run
 
 Asked = Callable[..., Sketch]

@@ -7,7 +7,7 @@ import pytest
 
 from finesweep.cli import main
 from finesweep.config.compose import hydra_session
-from finesweep.sweeps.start import sketch
+from finesweep.sweeps.sketch import sketch
 from finesweep.training import estimate
 from tests.sweeps.recorded import run
 

@@ -24,7 +24,7 @@ from finesweep.sweeps.settings import Direction
 
 if TYPE_CHECKING:
     from finesweep.sweeps.plan import Job
-    from finesweep.sweeps.start import Sketch
+    from finesweep.sweeps.sketch import Sketch
 
 FILE = "keep.json"
 #: Runs that a line names.

@@ -17,7 +17,7 @@ from finesweep.results.record import RunRecord, Status, records_in
 from finesweep.results.tables import aligned, duration_text, size_text
 from finesweep.sweeps.plan import Job
 from finesweep.sweeps.pool import Pool
-from finesweep.sweeps.start import Sketch, gpus_for
+from finesweep.sweeps.sketch import Sketch
 from finesweep.training.estimate import LIBRARIES, Estimate, Estimator, kind
 
 _NOTE = (
@@ -78,7 +78,7 @@ def forecast_sweep(asked: Sketch) -> Forecast:
     lines = [_states(asked.folder, Counter(record.status for record in records))]
     left = sum(each.left for each in counted)
     if left and not any(each.problem for each in kinds):
-        pool = Pool(asked.launcher, gpus_for(asked.jobs), max(job.values["trainer"]["devices"] for job in asked.jobs))
+        pool = asked.pool()
         slots = min(pool.slots, left)
         lines += [_time(counted, slots), *_memory(counted, *_crowd(pool, slots))]
     return _told(table, head, lines, kinds)
