@@ -48,6 +48,22 @@ def test_what_runs_on_other_data_is_in_another_race() -> None:
     assert run.lost(config("hardest", 5, "other"))
 
 
+def test_files_that_are_called_alike_are_told_apart() -> None:
+    def of(lr: str, seed: int, file: str) -> dict[str, Any]:
+        return config(lr, seed) | {"data": {"name": "files", "train": file, "validation": None}}
+
+    run = Race(0.05)
+    for lr, file, values in (("a", "easy", (0.95, 0.94)), ("b", "easy", (0.94, 0.95)), ("c", "hard", (0.6, 0.5))):
+        for seed, value in enumerate(values):
+            record = RunRecord(Path(), "", seed, "", "", [], config=of(lr, seed, file))
+            record.objective = {"metric": "f1", "direction": "maximize", "value": value}
+            run.add(record)
+    assert not run.lost(of("c", 2, "hard"))
+    record.config = of("c", 0, "easy")
+    run.add(record)
+    assert run.lost(of("c", 2, "easy"))
+
+
 def test_nothing_is_said_before_there_is_a_spread() -> None:
     assert not race({"a": [0.9], "b": [0.1]}).lost(config("b", 1))
     assert not race({"a": [0.9, 0.91], "b": [0.1]}).lost(config("b", 1))

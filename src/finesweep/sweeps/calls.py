@@ -8,7 +8,6 @@ from pathlib import Path
 from filelock import FileLock
 
 from finesweep.config.errors import UserError
-from finesweep.config.identity import has_effect
 from finesweep.config.secrets import is_redacted, redacted
 from finesweep.results.record import write_atomically
 
@@ -40,9 +39,8 @@ def note_call(folder: Path, overrides: Sequence[str], config_dir: str | None, co
     with FileLock(folder / ".sweep.lock"):
         before = _read(folder / FILE) if (folder / FILE).is_file() else []
         new = Call(**redacted(asdict(call)))
-        if new not in before:
-            calls = [asdict(each) for each in (*before, new)]
-            write_atomically(folder / FILE, json.dumps({"calls": calls}, indent=2, ensure_ascii=False) + "\n")
+        calls = [asdict(each) for each in (*(each for each in before if each != new), new)]  # the last is the last
+        write_atomically(folder / FILE, json.dumps({"calls": calls}, indent=2, ensure_ascii=False) + "\n")
 
 
 def calls_of(folder: Path) -> list[Call]:
@@ -81,9 +79,8 @@ def find_sweep(text: str, root: Path = Path("outputs")) -> Path | None:
 
 
 def _is_manner(text: str) -> bool:
-    """Whether an override changes neither what is done nor what comes of it."""
-    key = text.partition("=")[0].lstrip("+~")
-    return key.startswith(("hydra/launcher", "hydra.launcher")) or not (key.startswith("hydra") or has_effect(key))
+    """Whether an override is about how the sweep is done, and not what: what is kept of it, slots, time limits."""
+    return text.lstrip("+~").startswith(("keep=", "hydra/launcher", "hydra.launcher"))
 
 
 def _read(file: Path) -> list[Call]:

@@ -169,11 +169,10 @@ def _groups(path: str, split: Split) -> list[Group]:
                 where = str(record.folder)
                 raise UserError(f"the run has no scores on {split}", where=where, remedy="choose another --split")
         if entry.records:
-            configs = {record.folder: recorded_config(record) for record in entry.records}
             first = min(entry.records, key=lambda record: record.started)
             name = _name(first) if inside else first.folder.name
             runs = {record.replicate: record for record in entry.records}
-            groups.append(Group(name, runs, without_replicate(configs[first.folder])))
+            groups.append(Group(name, runs, without_replicate(recorded_config(first))))
     return groups
 
 

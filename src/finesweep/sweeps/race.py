@@ -70,7 +70,8 @@ class Race:
 
 
 def _heat(config: dict[str, Any]) -> Hashable:
-    return config["data"]["name"], config["objective"]["metric"]
+    data = config["data"]  # files are called alike, whichever they are
+    return data["name"], str(data.get("validation") or data.get("train")), config["objective"]["metric"]
 
 
 def _ahead(heat: dict[str, dict[Hashable, float]], best: str, name: str) -> list[float]:

@@ -222,7 +222,8 @@ class Search(Source):
             if all(map(math.isfinite, means)):
                 self._tell(ticket, live.claim, live.trial, TrialState.COMPLETE, means)
             else:  # as of predictions that are all the same, of which no correlation can be told
-                self._board.say(f"trial {live.trial.number} has no score: {good[0].objective['metric']} is no number")
+                odd = [name for name, mean in zip(self._plan.objectives, means, strict=True) if not math.isfinite(mean)]
+                self._board.say(f"trial {live.trial.number} has no score: {', '.join(odd)} is no number")
                 self._trials.note(live.trial, "error", NO_SCORE)
                 self._tell(ticket, live.claim, live.trial, TrialState.FAIL)
 

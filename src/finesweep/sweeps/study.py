@@ -134,7 +134,7 @@ class Trials:
     def tell(self, trial: Trial, state: TrialState, values: Sequence[float] | None = None) -> None:
         """A trial is over, unless another sweeper has said so already."""
         with self._reachable(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a mean that is no number makes it a failed one
+            warnings.simplefilter("ignore")  # that another sweeper has
             self._study.tell(trial, values, None if values is not None else state, skip_if_finished=True)
 
     @contextmanager

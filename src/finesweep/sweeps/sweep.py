@@ -108,7 +108,7 @@ class Sweep:
         if claim is None:
             self._elsewhere.append(job)
             return
-        if claim.attempt > 1:  # it may have been begun meanwhile, by another name
+        if claim.attempt > 1 and job.hash not in self._known:  # it may have been begun meanwhile, by another name
             self._known = by_job(self._records())
             folder = folder_of(self.folder, job, self._known)
         record = _record(folder)

@@ -86,6 +86,7 @@ def run(
                 on_each_device(parts.trainer.devices, _train, record, values, sweep, supervisor, threads)
             record = RunRecord.read(folder)  # as whoever trained has left it
         except ChangedError:
+            supervisor.check()
             write_atomically(folder / FILE, before)  # it can still go on with what it was begun with
             raise
         except LostError:  # what is in the folder is another's
@@ -148,6 +149,7 @@ def _train(
     keeper = Checkpointer(checkpoints, identity, minutes, selection, monitor, curves, stop, supervisor)
     latest, notes = latest_state(checkpoints, identity, record, here) if record.resumed else (None, [])
     if rank == 0:
+        supervisor.check()
         record.write()
         for note in [*record.notes, *notes]:
             logging.getLogger("finesweep").warning(note)
