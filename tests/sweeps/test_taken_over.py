@@ -44,7 +44,7 @@ def test_a_run_that_another_process_holds_is_waited_for(finesweep: Finesweep, tm
 def test_who_is_late_changes_nothing(finesweep: Finesweep, tmp_path: Path, killed: bool) -> None:
     """Another sweeper takes a job over, and it fails there: so it has failed, and is not tried again here."""
     folder = tmp_path / "sweep"
-    process = finesweep("seed=1", "trainer.max_epochs=1000")
+    process = finesweep("seed=1", "trainer.max_epochs=100")
     wait_until(lambda: bool(list(folder.glob("*/metrics.csv"))), process)
     run_folder = next(folder.glob("*/metrics.csv")).parent
     (mine,) = attempts(folder)
