@@ -62,14 +62,14 @@ def test_every_option_composes_and_checks(hydra: Hydra, group: str, option: str,
     values = check(compose(hydra, [*extra, f"{group}={option}"]))
     if group not in ("experiment", "task"):
         assert values[group]["_target_"].startswith("finesweep.")
+    if group == "data":
+        assert values["task"]["name"] == values["data"]["task"] == task_of(option)
 
 
-@pytest.mark.parametrize("option", options("data"))
-def test_data_brings_its_task_and_the_command_line_wins(hydra: Hydra, option: str) -> None:
-    composed = compose(hydra, [f"data={option}"]).cfg
-    assert composed.task.name == composed.data.task == task_of(option)
-    won = compose(hydra, [f"data={option}", "task=multiple_choice", "model=bert_base"]).cfg
-    assert (won.task.name, won.model.name) == ("multiple_choice", "bert_base")
+@pytest.mark.parametrize("option", ["demo_choices", "demo_translation"])  # which bring a model too, or none
+def test_the_command_line_wins_over_what_data_bring(hydra: Hydra, option: str) -> None:
+    won = compose(hydra, [f"data={option}", "task=text_classification", "model=bert_base"]).cfg
+    assert (won.task.name, won.model.name) == ("text_classification", "bert_base")
 
 
 def test_all_problems_come_at_once_with_place_and_hint() -> None:

@@ -160,6 +160,7 @@ def test_a_finished_run_says_so(finished_run: Path) -> None:
     assert before == {path: path.stat().st_mtime_ns for path in finished_run.rglob("*") if path.name != ".lock"}
 
 
+@pytest.mark.slow
 def test_a_stop_between_two_steps_keeps_the_gradients(whole: Callable[..., Path], tmp_path: Path) -> None:
     """Of the batches whose gradients are added up a part is done when the signal comes."""
     accumulating = [*SHORT, "trainer.accumulate_grad_batches=6", "trainer.checkpoint_minutes=null"]

@@ -278,6 +278,7 @@ def _wandb_exit_code(folder: Path) -> int:
     return int(codes[0])
 
 
+@pytest.mark.slow
 def test_two_devices_equal_the_large_batch(run: Run) -> None:
     shared = ["model.dropout=0", "trainer.precision=64-true", "model.dtype=float64", "trainer.accelerator=cpu"]
     one = run(*shared, "data.batch_size=16")
