@@ -135,7 +135,7 @@ def test_nothing_outlives_a_driver_that_is_stopped(cold: Cold, tmp_path: Path, n
     else:
         process.kill()
     process.wait()
-    time.sleep(2 if number == signal.SIGKILL else 0)
+    time.sleep(2)
     assert processes(str(tmp_path)) == []
 
 
