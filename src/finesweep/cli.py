@@ -283,7 +283,7 @@ def _clean(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(
         "finesweep clean", allow_abbrev=False,
         description="Show what may go below a folder of results: checkpoints of runs that are over, models of sweeps "
-        "beyond `keep`, what a killed process has left half-written, and tokenised text that none has read for a "
+        "beyond `keep`, what a killed process has left half-written, and encoded text that none has read for a "
         "month. Records, metrics, predictions and reports stay, and so does all of a run that a process works on.",
     )  # fmt: skip
     parser.add_argument("folder", nargs="?", default="outputs", metavar="DIR", help="default: outputs")

@@ -146,7 +146,7 @@ def test_tokenised_text_goes_that_nobody_has_read_for_a_month(outputs: Path, tmp
     values["config"]["task"] = {"cache_dir": str(tmp_path / "cache")}
     file.write_text(json.dumps(values))
     assert main(["clean", "--yes"]) == 0
-    assert re.search(r"/cache +tokenised text +1 +2\.9 KiB", capsys.readouterr().out)
+    assert re.search(r"/cache +encoded text +1 +2\.9 KiB", capsys.readouterr().out)
     assert kept.exists()
     assert not gone.exists()
 

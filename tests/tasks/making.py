@@ -1,5 +1,6 @@
 """What the tests of tasks share: a task as its YAML configures it, files read by it, a frame around a tokenizer."""
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ def task_of(name: str, **changes: Any) -> Any:
     folder = conf_dir() / "task"
     own: Any = OmegaConf.load(folder / f"{name}.yaml")
     merged = OmegaConf.merge(*(OmegaConf.load(folder / f"{base}.yaml") for base in own.pop("defaults", [])), own)
+    if "cache_dir" in merged:  # which is the run's
+        merged.cache_dir = os.environ["FINESWEEP_CACHE"]
     values: Any = OmegaConf.to_container(merged, resolve=True)
     return build({**values, "objective": Objective(**values["objective"]), **changes}, [])
 

@@ -206,7 +206,7 @@ def test_gold_logits_give_the_gold_answer_back(
 def test_the_windows_of_a_context_cover_it_and_overlap() -> None:
     words = [f"w{number}" for number in range(60)]
     features = encode([row(None, " ".join(words))], max_length=32, window_overlap=8)
-    spans = [[span for span in feature.extra["spans"] if span is not None] for feature in features]
+    spans = [[tuple(span) for span in feature.extra["spans"] if span is not None] for feature in features]
     every = TOKENIZER(" ".join(words), add_special_tokens=False).encodings[0].offsets
     assert sorted({span for window in spans for span in window}) == every
     for one, two in pairwise(spans):

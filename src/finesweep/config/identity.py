@@ -12,6 +12,7 @@ from finesweep.config.secrets import is_secret, redacted
 #: Keys that cannot change a result: where it goes, who watches, what it is called. Dots go into a node.
 NO_EFFECT = frozenset(
     {
+        "cache_dir",
         "hydra",
         "keep",
         "logger",

@@ -37,6 +37,7 @@ class RunConfig:
     replicates: PositiveInt
     objective: Objective
     keep: Annotated[int | str, BeforeValidator(_kept)]
+    cache_dir: str
     extension_packages: list[str]
     data: dict[str, Any]
     task: dict[str, Any]

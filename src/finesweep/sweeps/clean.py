@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from finesweep.config.errors import UserError
+from finesweep.config.identity import value_at
 from finesweep.results.folders import Place, places, size_of
 from finesweep.results.lock import LiveError, is_locked, locked
 from finesweep.results.record import RunRecord
@@ -14,10 +15,10 @@ from finesweep.results.tables import aligned, size_text
 from finesweep.sweeps.disk import Keep, drop_checkpoints, drop_model
 from finesweep.sweeps.ledger import at_work
 
-Kind = Literal["checkpoints", "models", "half-written", "tokenised text"]
+Kind = Literal["checkpoints", "models", "half-written", "encoded text"]
 #: Seconds since a file was written after which nobody is at it any more.
 _HALF_WRITTEN = 3600
-#: Seconds since tokenised text was read last after which it goes. It is made again when it is needed.
+#: Seconds since encoded text was read last after which it goes. It is made again when it is needed.
 _UNREAD = 30 * 24 * 3600
 
 
@@ -131,16 +132,17 @@ def _models(place: Place, idle: list[RunRecord], asked: Keep | None) -> Iterator
 
 
 def _cache(record: RunRecord) -> str:
-    """Where the run's task keeps tokenised text."""
-    task = record.config.get("task")
-    return str(task.get("cache_dir") or "") if isinstance(task, dict) else ""
+    """Where the run keeps what it has encoded; one of an older version its task's tokenised text."""
+    place = record.config.get("cache_dir") or value_at(record.config, "task.cache_dir")
+    return place if isinstance(place, str) else ""
 
 
 def _unread(folder: Path) -> Iterator[Waste]:
-    for pattern, seconds in (("*-*.uint16", _UNREAD), ("*-*.uint32", _UNREAD), ("*.tmp", _HALF_WRITTEN)):
+    kept, tmp = ("*-*.uint16", "*-*.uint32", "features/*.arrow"), ("*.tmp", "features/*.tmp")
+    for pattern, seconds in (*((each, _UNREAD) for each in kept), *((each, _HALF_WRITTEN) for each in tmp)):
         for path in folder.glob(pattern):
             if _older(path, seconds, unread=True):
-                yield Waste("tokenised text", folder, path, size_of(path))
+                yield Waste("encoded text", folder, path, size_of(path))
 
 
 def _older(path: Path, seconds: float, *, unread: bool = False) -> bool:

@@ -105,7 +105,8 @@ class QuestionAnswering(Task):
                 for part, span in zip(encoding.sequence_ids, encoding.offsets, strict=True)
             ]
             start, end = _positions(rows[index], spans, none)
-            extra = {"start": start, "end": end, "none": none, "spans": spans}
+            kept = [None if span is None else list(span) for span in spans]
+            extra = {"start": start, "end": end, "none": none, "spans": kept}
             extra |= {"token_type_ids": list(encoding.type_ids)} if typed else {}
             features.append(Feature(index, list(encoding.ids), extra, cuts[index]))
         return features

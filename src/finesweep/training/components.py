@@ -5,6 +5,9 @@ Nothing here takes Lightning, which is slow to import: a dry run needs only this
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
+from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -18,7 +21,8 @@ from finesweep.data.fingerprint import fingerprint
 from finesweep.models.pretrained import Loaded, PretrainedModel
 from finesweep.strategies.base import Purpose, Strategy, freeze
 from finesweep.strategies.fits import misfit
-from finesweep.tasks.base import Examples, Feature, Frame, Task
+from finesweep.tasks.base import Examples, Feature, Frame, Row, Task
+from finesweep.training.features import stored
 from finesweep.training.loggers import LoggerSettings
 from finesweep.training.optimizers import OptimizerSettings
 from finesweep.training.schedules import Schedule
@@ -42,6 +46,8 @@ class Components:
     logger: LoggerSettings
     objective: Objective
     seed: int
+    #: Where encoded rows are kept; None of a run from before there was a place.
+    cache_dir: str | None
 
     @property
     def longest(self) -> int:
@@ -82,6 +88,7 @@ class Components:
         return cls(
             group("data"), group("task"), group("model"), group("finetune_strategy"), group("optimizer"),
             group("scheduler"), group("trainer"), group("logger"), Objective(**values["objective"]), values["seed"],
+            values.get("cache_dir"),
         )  # fmt: skip
 
 
@@ -93,9 +100,31 @@ def read_data(parts: Components) -> Examples:
 def encoded(parts: Components, examples: Examples, loaded: Loaded) -> Features:
     """The rows of each split as the model takes them; what is cut off is noted."""
     frame, length = frame_of(parts, examples, loaded), parts.data.max_length
-    features = {split: parts.task.encode(rows, frame) for split, rows in examples.splits.items()}
+    if parts.cache_dir is None:
+        features = {split: parts.task.encode(rows, frame) for split, rows in examples.splits.items()}
+    else:
+        folder, made = Path(parts.cache_dir).expanduser(), parts.task.encode
+        features = {
+            split: stored(folder, _key(parts.task, rows, frame), partial(made, rows, frame))
+            for split, rows in examples.splits.items()
+        }
     examples.notes.extend(note for split in features for note in _cuts(split, features[split], length))
     return features
+
+
+def _key(task: Task, rows: Sequence[Row], frame: Frame) -> dict[str, Any]:
+    """Everything that decides what a task makes of rows."""
+    tokenizer = frame.tokenizer
+    return {
+        "task": {"class": f"{type(task).__module__}.{type(task).__qualname__}", **vars(task)},
+        "rows": fingerprint(rows),
+        "labels": frame.labels,
+        "max_length": frame.max_length,
+        "kind": frame.kind,
+        "tokenizer": tokenizer.backend_tokenizer.to_str() if tokenizer.is_fast else repr(tokenizer),
+        "special": [tokenizer.special_tokens_map, tokenizer.chat_template, tokenizer.model_input_names],
+        "versions": {name: metadata.version(name) for name in ("finesweep", "tokenizers", "transformers")},
+    }
 
 
 def frame_of(parts: Components, examples: Examples, loaded: Loaded) -> Frame:

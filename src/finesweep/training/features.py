@@ -1,0 +1,112 @@
+"""Encoded rows on disk: encoded once, and read through memory by every job that trains on the same.
+
+A file holds the features of one split as an Arrow table, a column each for the sub-words, the row, what was cut off,
+and whatever else the task adds. Its name is the hash of all that decides what is in it.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from finesweep.results.record import to_disk
+from finesweep.tasks.base import Feature
+
+#: Of the layout of the files; another one reads no file of this.
+_VERSION = 1
+_OWN = ("row", "input_ids", "cut")
+
+
+class Stored(Sequence[Feature]):
+    """The features of a table; each is made when it is asked for.
+
+    Attributes:
+        lengths: the sub-words of each, (features,).
+    """
+
+    def __init__(self, table: pa.Table) -> None:
+        columns = {name: _whole(table.column(name)) for name in table.column_names}
+        self._cells = {name: _reader(column) for name, column in columns.items()}
+        self.lengths = np.diff(columns["input_ids"].offsets.to_numpy()) if len(table) else np.zeros(0, dtype=int)
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        if not -len(self) <= index < len(self):
+            raise IndexError(index)
+        values = {name: cell(index % len(self)) for name, cell in self._cells.items()}
+        row, input_ids, cut = (values.pop(name) for name in _OWN)
+        # What only other features have is null here.
+        return Feature(row, input_ids, {name: value for name, value in values.items() if value is not None}, cut)
+
+
+def _whole(column: pa.ChunkedArray) -> pa.Array:
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+
+
+def _reader(column: pa.Array) -> Callable[[int], Any]:
+    """Cells of a column as plain Python values. Numbers and lists of them, nearly all there are, go without Arrow."""
+    if column.null_count == 0 and _is_number(column.type):
+        numbers = column.to_numpy()
+        return lambda i: numbers[i].item()
+    if column.null_count == 0 and pa.types.is_list(column.type) and _is_number(column.type.value_type):
+        offsets, values = column.offsets.to_numpy(), column.values.to_numpy()
+        return lambda i: values[offsets[i] : offsets[i + 1]].tolist()
+    return lambda i: column[i].as_py()
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
+
+
+def stored(folder: Path, key: Mapping[str, Any], encode: Callable[[], Sequence[Feature]]) -> Sequence[Feature]:
+    """The features that a key stands for, from the cache or made now.
+
+    Args:
+        folder: of the cache.
+        key: everything that decides what the features are.
+        encode: makes them. What is no list looks after itself, and is handed on as it is.
+    """
+    text = json.dumps({**key, "layout": _VERSION}, sort_keys=True, default=str)
+    path = folder / "features" / f"{hashlib.sha256(text.encode()).hexdigest()}.arrow"
+    try:
+        return _opened(path)
+    except (OSError, pa.ArrowInvalid):  # there is none, or it was cut short
+        features = encode()
+    if not isinstance(features, list) or not features:
+        return features
+    _write(path, features)
+    return _opened(path)
+
+
+def _opened(path: Path) -> Stored:
+    with pa.memory_map(str(path)) as source:
+        return Stored(pa.ipc.open_file(source).read_all())
+
+
+def _write(path: Path, features: Sequence[Feature]) -> None:
+    names = dict.fromkeys(name for feature in features for name in feature.extra)
+    columns = {
+        "row": [feature.row for feature in features],
+        "input_ids": [feature.input_ids for feature in features],
+        "cut": [feature.cut for feature in features],
+        **{name: [feature.extra.get(name) for feature in features] for name in names},
+    }
+    table = pa.table(columns)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        with pa.OSFile(str(temporary), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+            writer.write_table(table)
+        to_disk(temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
