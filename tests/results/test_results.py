@@ -10,24 +10,13 @@ from finesweep.results.figures import confusion_matrix
 from finesweep.results.record import RunRecord, repeatable_config
 from finesweep.results.tables import markdown_table
 from finesweep.training.components import Components
-
-
-def record(folder: Path, overrides: list[str], f1: float, test: float = 0.5, status: str = "ok") -> RunRecord:
-    seed = int(dict(text.split("=") for text in overrides).get("seed", 1))
-    done = RunRecord(folder, "demo", seed, " ".join(overrides), "", overrides)
-    done.status = status  # type: ignore[assignment]
-    if status == "ok":
-        done.metrics = {"validation": {"f1": f1, "loss": 1 - f1}, "test": {"f1": test}}
-        done.objective = {"metric": "f1", "direction": "maximize", "value": f1, "epoch": 1, "step": 1}
-        done.parameters = {"total": 10, "trainable": 5}
-        done.timing = {"train_seconds": 2.0}
-    return done
+from tests.results.scores import record
 
 
 def test_a_record_survives_writing_and_reading(tmp_path: Path) -> None:
     written = record(tmp_path, ["seed=1"], 0.9)
     written.end("ok")
-    assert RunRecord.read(tmp_path) == written
+    assert RunRecord.read(written.folder) == written
 
 
 def test_a_record_of_a_later_version_with_more_in_it_can_be_read(tmp_path: Path) -> None:

@@ -3,11 +3,13 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from finesweep.config.errors import UserError
 from finesweep.config.fields import component
 from finesweep.config.schema import Objective
+from finesweep.data.fingerprint import fingerprint
 from finesweep.data.table import Column, Plain, Wanted
 from finesweep.results.tables import ReportTable, Scores
 from finesweep.tasks.cells import text_of
@@ -34,6 +36,11 @@ class Examples:
     splits: Mapping[str, Sequence[Row]]
     labels: list[str]
     notes: list[str] = field(default_factory=list)
+
+    @cached_property
+    def fingerprints(self) -> dict[str, str]:
+        """Of the rows of each split; they are read once, however long they are."""
+        return {split: fingerprint(rows) for split, rows in self.splits.items()}
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,10 @@ from finesweep.config.instantiate import build
 from finesweep.config.schema import Objective
 from finesweep.data.base import DataSource
 from finesweep.data.batch_plan import steps_per_epoch
-from finesweep.data.fingerprint import fingerprint
 from finesweep.models.pretrained import Loaded, PretrainedModel
 from finesweep.strategies.base import Purpose, Strategy, freeze
 from finesweep.strategies.fits import misfit
-from finesweep.tasks.base import Examples, Feature, Frame, Row, Task
+from finesweep.tasks.base import Examples, Feature, Frame, Task
 from finesweep.training.features import stored
 from finesweep.training.loggers import LoggerSettings
 from finesweep.training.optimizers import OptimizerSettings
@@ -105,19 +104,19 @@ def encoded(parts: Components, examples: Examples, loaded: Loaded) -> Features:
     else:
         folder, made = Path(parts.cache_dir).expanduser(), parts.task.encode
         features = {
-            split: stored(folder, _key(parts.task, rows, frame), partial(made, rows, frame))
+            split: stored(folder, _key(parts.task, examples.fingerprints[split], frame), partial(made, rows, frame))
             for split, rows in examples.splits.items()
         }
     examples.notes.extend(note for split in features for note in _cuts(split, features[split], length))
     return features
 
 
-def _key(task: Task, rows: Sequence[Row], frame: Frame) -> dict[str, Any]:
-    """Everything that decides what a task makes of rows."""
+def _key(task: Task, rows: str, frame: Frame) -> dict[str, Any]:
+    """Everything that decides what a task makes of rows with this fingerprint."""
     tokenizer = frame.tokenizer
     return {
         "task": {"class": f"{type(task).__module__}.{type(task).__qualname__}", **vars(task)},
-        "rows": fingerprint(rows),
+        "rows": rows,
         "labels": frame.labels,
         "max_length": frame.max_length,
         "kind": frame.kind,
@@ -141,7 +140,10 @@ def _cuts(split: str, features: Sequence[Feature], max_length: int) -> list[str]
 
 def data_record(examples: Examples) -> dict[str, dict[str, Any]]:
     """For each split the number of rows and their fingerprint."""
-    return {split: {"rows": len(rows), "fingerprint": fingerprint(rows)} for split, rows in examples.splits.items()}
+    return {
+        split: {"rows": len(rows), "fingerprint": examples.fingerprints[split]}
+        for split, rows in examples.splits.items()
+    }
 
 
 def parameter_counts(model: nn.Module) -> dict[str, int]:

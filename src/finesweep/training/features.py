@@ -6,7 +6,6 @@ and whatever else the task adds. Its name is the hash of all that decides what i
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from finesweep.results.record import to_disk
+from finesweep.data.table import Lazy
+from finesweep.results.record import replacing
 from finesweep.tasks.base import Feature
 
 #: Of the layout of the files; another one reads no file of this.
@@ -22,7 +22,7 @@ _VERSION = 1
 _OWN = ("row", "input_ids", "cut")
 
 
-class Stored(Sequence[Feature]):
+class Stored(Lazy):
     """The features of a table; each is made when it is asked for.
 
     Attributes:
@@ -37,9 +37,7 @@ class Stored(Sequence[Feature]):
     def __len__(self) -> int:
         return len(self.lengths)
 
-    def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
+    def entry(self, index: int) -> Feature:
         if not -len(self) <= index < len(self):
             raise IndexError(index)
         values = {name: cell(index % len(self)) for name, cell in self._cells.items()}
@@ -101,12 +99,9 @@ def _write(path: Path, features: Sequence[Feature]) -> None:
         **{name: [feature.extra.get(name) for feature in features] for name in names},
     }
     table = pa.table(columns)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        with pa.OSFile(str(temporary), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
-            writer.write_table(table)
-        to_disk(temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with (
+        replacing(path) as temporary,
+        pa.OSFile(str(temporary), "wb") as sink,
+        pa.ipc.new_file(sink, table.schema) as writer,
+    ):
+        writer.write_table(table)
