@@ -6,7 +6,7 @@ from itertools import chain
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finesweep.data.batch_plan import evaluation_plan, training_plan
+from finesweep.data.batch_plan import evaluation_plan, steps_per_epoch, training_plan
 
 LENGTHS = st.lists(st.integers(1, 40), max_size=120)
 SIZE = st.integers(1, 9)
@@ -54,6 +54,33 @@ def test_runs_of_different_seeds_keep_in_step(
     for steps in zip(*plans, strict=True):
         low, high = sorted(max(lengths[i] for batch in step for i in batch) for step in steps)
         assert high <= 1.05 * low + 1
+
+
+@given(LENGTHS, st.integers(1, 200), EPOCH, SEED, SEED, PARTS, PARTS)
+def test_a_token_budget_holds_in_every_batch(
+    lengths: list[int], budget: int, epoch: int, seed: int, other: int, accumulate: int, world: int
+) -> None:
+    """Each row comes once, no padded batch is larger than the budget unless a row is, and seeds keep in step."""
+
+    def plans(seed: int) -> list[Plan]:
+        shared = {"epoch": epoch, "seed": seed, "max_tokens": budget, "accumulate": accumulate, "world_size": world}
+        return [training_plan(lengths, 1, rank=rank, **shared) for rank in range(world)]
+
+    ranks = plans(seed)
+    assert sorted(chain(*map(rows_of, ranks))) == list(range(len(lengths)))
+    batches = [batch for plan in ranks for step in plan for batch in step if batch]
+    assert all(len(batch) == 1 or len(batch) * max(lengths[i] for i in batch) <= budget for batch in batches)
+    steps = steps_per_epoch(lengths, 1, max_tokens=budget, accumulate=accumulate, world_size=world)
+    assert {len(plan) for plan in ranks} == {steps}
+    for mine, others in zip(ranks, plans(other), strict=True):
+        assert [[len(batch) for batch in step] for step in mine] == [[len(b) for b in step] for step in others]
+
+
+def test_a_token_budget_takes_many_short_rows_and_few_long_ones() -> None:
+    lengths = [10] * 400 + [100] * 40
+    sizes = [len(step[0]) for step in training_plan(lengths, 1, epoch=0, seed=0, max_tokens=1000)]
+    assert sorted(sizes) == [10] * 4 + [100] * 4
+    assert sizes not in (sorted(sizes), sorted(sizes, reverse=True))
 
 
 def test_rows_of_all_different_lengths_meet_others_under_another_seed() -> None:

@@ -33,7 +33,7 @@ def collate(texts: Sequence[Text]) -> dict[str, torch.Tensor]:
 
 def module(texts: Sequence[Text], *, rank: int = 0, world: int = 1, epoch: int = 0, **sizes: Any) -> DataModule:
     splits = {split: list(texts) for split in ("train", "validation", "test")}
-    sizes = {"batch_size": 4, "eval_batch_size": 4, "accumulate": 1, "seed": 0, **sizes}
+    sizes = {"batch_size": 4, "eval_batch_size": 4, "max_batch_tokens": None, "accumulate": 1, "seed": 0, **sizes}
     made = DataModule(splits, splits, collate, lambda text: text.scored, **sizes)
     made.trainer = SimpleNamespace(global_rank=rank, world_size=world, current_epoch=epoch)  # type: ignore[assignment]
     return made
@@ -76,7 +76,8 @@ def test_the_gradient_of_a_step_is_the_mean_over_its_scored_tokens(
 @given(TEXTS, st.integers(1, 5), st.integers(1, 3), st.integers(1, 3))
 def test_the_steps_of_an_epoch_are_known_before(texts: list[Text], size: int, accumulate: int, world: int) -> None:
     made = module(texts, world=world, batch_size=size, accumulate=accumulate)
-    assert steps_per_epoch(len(texts), size, accumulate, world) == -(-len(batches(made)) // accumulate)
+    steps = steps_per_epoch(made.lengths["train"], size, accumulate=accumulate, world_size=world)
+    assert steps == -(-len(batches(made)) // accumulate)
 
 
 def test_each_epoch_and_each_seed_has_its_own_order() -> None:

@@ -57,6 +57,14 @@ def test_the_folder_holds_what_the_design_says(finished_run: Path) -> None:
     assert not (finished_run / "checkpoints").exists()
 
 
+def test_a_token_budget_takes_the_place_of_the_batch_size(run: Run) -> None:
+    """Its steps are those of the schedule, whose rate ends at 0, and its batches hold little padding."""
+    record = run("data.max_batch_tokens=300", "trainer.log_every_n_steps=1")
+    assert curve(record, "lr")[-1] < min(curve(record, "lr")[1:-1])
+    assert record.timing["padding_fraction"] < 0.05
+    assert len(curve(record, "train/loss")) > len(curve(run("trainer.log_every_n_steps=1"), "train/loss"))
+
+
 def test_predictions_are_aligned_with_the_source(finished_run: Path) -> None:
     from finesweep.data.demo import demo_splits
 

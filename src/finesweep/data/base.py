@@ -34,6 +34,8 @@ class DataSource(ABC):
         name: what runs on this data are called by default.
         task: the task that the data is for.
         batch_size: rows in a training batch, on each device.
+        max_batch_tokens: positions of a training batch, padding among them, in place of ``batch_size``: short rows go
+            many at a time. Null: ``batch_size`` decides.
         eval_batch_size: rows in a batch of validation, test and prediction.
         max_length: sub-words in an input, special ones included.
         split_seed: draws the validation split and the limits, apart from ``seed``, so that replicates share them.
@@ -52,6 +54,7 @@ class DataSource(ABC):
     name: str
     task: str
     batch_size: PositiveInt
+    max_batch_tokens: PositiveInt | None
     eval_batch_size: PositiveInt
     max_length: Annotated[int, Field(ge=8)]
     split_seed: NonNegativeInt

@@ -6,20 +6,23 @@ in step, to within the spread of a bucket, and resuming in mid-epoch is skipping
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 
 import numpy as np
 
+#: Of each row, in sub-words.
+Lengths = Sequence[int] | np.ndarray
 #: How much longer than its shortest row a bucket's longest may be. Wider mixes more and pads more.
 _SPREAD = 1.05
 
 
 def training_plan(
-    lengths: Sequence[int],
+    lengths: Lengths,
     batch_size: int,
     *,
     epoch: int,
     seed: int,
+    max_tokens: int | None = None,
     accumulate: int = 1,
     rank: int = 0,
     world_size: int = 1,
@@ -29,6 +32,8 @@ def training_plan(
     Args:
         lengths: the length of each row, in sub-words.
         batch_size: rows in a batch, on each device.
+        max_tokens: positions of a padded batch, in place of ``batch_size``: the shorter its rows, the more of them. A
+            row that is longer stands alone.
         epoch, seed: draw the order.
         accumulate: batches whose gradients one optimizer step adds up.
         rank, world_size: which of how many devices the plan is for.
@@ -38,49 +43,86 @@ def training_plan(
         ``accumulate * world_size`` batches from one bucket, so accumulating sees the same rows as the large batch.
         Only the last step can be smaller; there a device may get an empty batch if rows run out.
     """
-    step_rows = batch_size * accumulate * world_size
-    rows = np.asarray(lengths)
+    rows, parts = np.asarray(lengths), accumulate * world_size
     rng = np.random.default_rng([seed, epoch])
     # Shuffling before the stable sort lets the seed decide on which side of a bucket's edge equally long rows stand.
     order = rng.permutation(len(rows))
     order = order[np.argsort(rows[order], kind="stable")]
-    remainder = len(order) % step_rows
-    # The step that is not full takes rows from all over: of one length only, it would always be the longest.
-    spread = np.linspace(0, len(order) - 1, remainder).round().astype(int) if remainder else np.array([], dtype=int)
-    rest, order = order[spread], np.delete(order, spread)
-    steps = [step for bucket in _buckets(order, rows, step_rows) for step in _shuffled(bucket, step_rows, rng)]
+    if max_tokens is None:
+        chunks, rest = _of_rows(order, batch_size * parts)
+    else:
+        chunks, rest = _of_tokens(order[::-1], rows, max_tokens, parts)
+    steps = [step for bucket in _buckets(chunks, rows) for step in _shuffled(bucket, rng)]
     # The order of the steps must not depend on the seed.
     steps = [steps[i] for i in np.random.default_rng(epoch).permutation(len(steps))]
-    if remainder:
-        steps.append(rest)
-    return [_share(step, batch_size, accumulate, rank, world_size) for step in steps]
+    plan = [_share(step, len(step) // parts, accumulate, rank, world_size) for step in steps]
+    if len(rest):
+        size = batch_size if max_tokens is None else _rows_within(max_tokens, rows[rest].max())
+        plan.append(_share(rest, size, accumulate, rank, world_size))
+    return plan
 
 
-def steps_per_epoch(rows: int, batch_size: int, accumulate: int = 1, world_size: int = 1) -> int:
-    """How many optimizer steps :func:`training_plan` makes of so many rows."""
-    return math.ceil(rows / (batch_size * accumulate * world_size))
+def steps_per_epoch(
+    lengths: Lengths, batch_size: int, *, max_tokens: int | None = None, accumulate: int = 1, world_size: int = 1
+) -> int:
+    """How many optimizer steps :func:`training_plan` makes, whatever epoch and seed."""
+    parts = accumulate * world_size
+    if max_tokens is None:
+        return math.ceil(len(lengths) / (batch_size * parts))
+    rows = np.asarray(lengths)
+    chunks, rest = _of_tokens(np.argsort(-rows, kind="stable"), rows, max_tokens, parts)
+    return len(chunks) + bool(len(rest))
 
 
-def _buckets(order: np.ndarray, lengths: np.ndarray, step_rows: int) -> list[np.ndarray]:
-    """Cut the sorted rows into buckets of whole steps: at most sqrt(steps) of them, and of nearly one length.
+def _of_rows(order: np.ndarray, step_rows: int) -> tuple[list[np.ndarray], np.ndarray]:
+    """Sorted rows as steps of equally many, and the rows of the step that is not full.
 
-    The cuts follow from the sorted lengths alone, so they do not depend on the seed.
+    Those come from all over: of one length only, it would always be the longest.
     """
-    chunks = [order[i : i + step_rows] for i in range(0, len(order), step_rows)]
-    most = math.ceil(math.sqrt(len(chunks))) if chunks else 0
+    remainder = len(order) % step_rows
+    spread = np.linspace(0, len(order) - 1, remainder).round().astype(int) if remainder else np.array([], dtype=int)
+    rest, order = order[spread], np.delete(order, spread)
+    return [order[i : i + step_rows] for i in range(0, len(order), step_rows)], rest
+
+
+def _of_tokens(
+    order: np.ndarray, lengths: np.ndarray, max_tokens: int, parts: int
+) -> tuple[list[np.ndarray], np.ndarray]:
+    """Rows with the longest first as steps of ``parts`` batches that fit, and the shortest ones, which fill none."""
+    chunks, start = [], 0
+    while start < len(order):
+        size = _rows_within(max_tokens, lengths[order[start]]) * parts
+        if start + size > len(order):
+            break
+        chunks.append(order[start : start + size])
+        start += size
+    return chunks, order[start:]
+
+
+def _rows_within(max_tokens: int, longest: int) -> int:
+    return max(1, max_tokens // max(1, int(longest)))
+
+
+def _buckets(chunks: Sequence[np.ndarray], lengths: np.ndarray) -> list[list[np.ndarray]]:
+    """Neighbouring chunks of equally many rows, of nearly one length: at most sqrt(chunks) of them in a bucket.
+
+    That follows from the sorted lengths alone, so it does not depend on the seed.
+    """
+    most = math.ceil(math.sqrt(len(chunks)))
     buckets: list[list[np.ndarray]] = []
     for chunk in chunks:
-        fits = bool(buckets) and lengths[chunk[-1]] <= lengths[buckets[-1][0][0]] * _SPREAD + 1
-        if fits and len(buckets[-1]) < most:
-            buckets[-1].append(chunk)
-        else:
-            buckets.append([chunk])
-    return [np.concatenate(bucket) for bucket in buckets]
+        if buckets and len(buckets[-1]) < most and len(buckets[-1][0]) == len(chunk):
+            shortest, longest = sorted((lengths[buckets[-1][0][0]], lengths[chunk[-1]]))
+            if longest <= shortest * _SPREAD + 1:
+                buckets[-1].append(chunk)
+                continue
+        buckets.append([chunk])
+    return buckets
 
 
-def _shuffled(bucket: np.ndarray, step_rows: int, rng: np.random.Generator) -> list[np.ndarray]:
-    mixed = bucket[rng.permutation(len(bucket))]
-    return [mixed[i : i + step_rows] for i in range(0, len(mixed), step_rows)]
+def _shuffled(bucket: Sequence[np.ndarray], rng: np.random.Generator) -> list[np.ndarray]:
+    rows = np.concatenate(bucket)
+    return np.split(rows[rng.permutation(len(rows))], len(bucket))
 
 
 def _share(step: np.ndarray, batch_size: int, accumulate: int, rank: int, world_size: int) -> list[list[int]]:
@@ -90,8 +132,14 @@ def _share(step: np.ndarray, batch_size: int, accumulate: int, rank: int, world_
     return [mine[i * batch_size : (i + 1) * batch_size].tolist() for i in range(batches)]
 
 
-def evaluation_plan(lengths: Sequence[int], batch_size: int, *, rank: int = 0, world_size: int = 1) -> list[list[int]]:
+def lengths_of(features: Sequence[Sized]) -> np.ndarray:
+    """Sub-words of each feature (features,), as they keep them or counted one by one."""
+    kept = getattr(features, "lengths", None)
+    return np.fromiter(map(len, features), int, len(features)) if kept is None else np.asarray(kept)
+
+
+def evaluation_plan(lengths: Lengths, batch_size: int, *, rank: int = 0, world_size: int = 1) -> list[list[int]]:
     """Batches for scoring: longest rows first (what does not fit is found at once), each row exactly once."""
-    order = sorted(range(len(lengths)), key=lambda i: (-lengths[i], i))
+    order = np.argsort(-np.asarray(lengths), kind="stable").tolist()
     batches = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
     return batches[rank::world_size]

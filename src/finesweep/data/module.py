@@ -9,7 +9,7 @@ import torch
 from torch.utils.data import DataLoader, Sampler
 
 from finesweep.config.errors import UserError
-from finesweep.data.batch_plan import evaluation_plan, training_plan
+from finesweep.data.batch_plan import evaluation_plan, lengths_of, training_plan
 
 Collate = Callable[[Sequence[Any]], dict[str, Any]]
 
@@ -23,6 +23,7 @@ class DataModule(pl.LightningDataModule):
         collate: features to a padded batch (the task's, with the padding token filled in).
         weight: the weight of a feature in the loss (the task's).
         batch_size, eval_batch_size: rows in a batch, on each device.
+        max_batch_tokens: positions of a training batch, in place of ``batch_size``.
         accumulate: batches that one optimizer step adds up.
         seed: draws the order of the training rows.
     """
@@ -36,6 +37,7 @@ class DataModule(pl.LightningDataModule):
         *,
         batch_size: int,
         eval_batch_size: int,
+        max_batch_tokens: int | None,
         accumulate: int,
         seed: int,
         num_workers: int = 0,
@@ -44,7 +46,9 @@ class DataModule(pl.LightningDataModule):
         self.rows, self.features = rows, features
         self._collate, self._weight = collate, weight
         self._batch_size, self._eval_batch_size, self._accumulate = batch_size, eval_batch_size, accumulate
-        self._seed, self._num_workers = seed, num_workers
+        self._max_batch_tokens, self._seed, self._num_workers = max_batch_tokens, seed, num_workers
+        #: Sub-words of every feature.
+        self.lengths = {split: lengths_of(each) for split, each in features.items()}
         #: The epoch that a resumed training goes on in, and how many of its batches it has had.
         self.done = (0, 0)
 
@@ -69,13 +73,13 @@ class DataModule(pl.LightningDataModule):
         accumulating, several devices and the large batch give the same gradient.
         """
         features = self.features["train"]
-        lengths = [len(feature) for feature in features]
         plans = [
             training_plan(
-                lengths,
+                self.lengths["train"],
                 self._batch_size,
                 epoch=epoch,
                 seed=self._seed,
+                max_tokens=self._max_batch_tokens,
                 accumulate=self._accumulate,
                 rank=r,
                 world_size=world,
@@ -93,7 +97,7 @@ class DataModule(pl.LightningDataModule):
     def _evaluation_loader(self, split: str) -> DataLoader:
         trainer = self.trainer
         assert trainer is not None
-        lengths = [len(feature) for feature in self.features[split]]
+        lengths = self.lengths[split]
         if len(lengths) < trainer.world_size:
             message = f"{len(lengths)} rows of {split} are too few for {trainer.world_size} devices"
             raise UserError(message, where="data")

@@ -11,7 +11,7 @@ import yaml
 
 from finesweep.config.errors import UserError
 from finesweep.config.instantiate import build
-from finesweep.data.batch_plan import evaluation_plan
+from finesweep.data.batch_plan import evaluation_plan, lengths_of
 from finesweep.models.architectures import kind_of
 from finesweep.models.pretrained import EMBEDDED, PretrainedModel
 from finesweep.results.record import RunRecord
@@ -112,7 +112,7 @@ class Predictor:
         raw: list[Any] = [None] * len(features)
         summed = weight = 0.0
         with torch.inference_mode(), self._autocast():
-            for indices in evaluation_plan([len(feature) for feature in features], self.batch_size):
+            for indices in evaluation_plan(lengths_of(features), self.batch_size):
                 batch = task.collate([features[i] for i in indices], self.frame)
                 batch = {key: value.to(model.device) for key, value in batch.items()}
                 batch = dict(task.corrupt(batch, training=False))

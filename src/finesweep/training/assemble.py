@@ -49,6 +49,7 @@ def assemble(parts: Components) -> Assembled:
         task.weight,
         batch_size=source.batch_size,
         eval_batch_size=source.eval_batch_size,
+        max_batch_tokens=source.max_batch_tokens,
         accumulate=trainer.accumulate_grad_batches,
         seed=parts.seed,
         num_workers=source.num_workers,
@@ -60,7 +61,7 @@ def assemble(parts: Components) -> Assembled:
         parts.optimizer,
         parts.schedule,
         frame=frame,
-        total_steps=parts.total_steps(len(features["train"])),
+        total_steps=parts.total_steps(features["train"]),
         epochs=trainer.max_epochs,
         seed=parts.seed,
     )

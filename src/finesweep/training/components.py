@@ -16,7 +16,7 @@ from finesweep.config.errors import UserError
 from finesweep.config.instantiate import build
 from finesweep.config.schema import Objective
 from finesweep.data.base import DataSource
-from finesweep.data.batch_plan import steps_per_epoch
+from finesweep.data.batch_plan import lengths_of, steps_per_epoch
 from finesweep.models.pretrained import Loaded, PretrainedModel
 from finesweep.strategies.base import Purpose, Strategy, freeze
 from finesweep.strategies.fits import misfit
@@ -70,10 +70,13 @@ class Components:
         freeze(model, trainable)
         return model
 
-    def total_steps(self, rows: int) -> int:
-        """Optimizer steps of the whole training, given how many features there are to train on."""
-        trainer = self.trainer
-        epoch = steps_per_epoch(rows, self.data.batch_size, trainer.accumulate_grad_batches, trainer.devices)
+    def total_steps(self, features: Sequence[Feature]) -> int:
+        """Optimizer steps of the whole training on these features."""
+        data, trainer = self.data, self.trainer
+        epoch = steps_per_epoch(
+            lengths_of(features), data.batch_size, max_tokens=data.max_batch_tokens,
+            accumulate=trainer.accumulate_grad_batches, world_size=trainer.devices,
+        )  # fmt: skip
         steps = epoch * trainer.max_epochs
         return min(steps, trainer.max_steps) if trainer.max_steps is not None else steps
 

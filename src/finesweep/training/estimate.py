@@ -10,6 +10,7 @@ import torch
 
 from finesweep.config.identity import NO_EFFECT, without
 from finesweep.config.secrets import redacted
+from finesweep.data.batch_plan import lengths_of
 from finesweep.tasks.base import Examples, Feature
 from finesweep.training.components import Components, Features, encoded, parameter_counts, read_data
 
@@ -66,7 +67,7 @@ class Estimator:
             UserError: its data or its model cannot be read here, so the job would fail.
         """
         parts = Components.of(values)
-        data = without(values["data"], ("batch_size", "eval_batch_size", "num_workers"))
+        data = without(values["data"], ("batch_size", "eval_batch_size", "max_batch_tokens", "num_workers"))
         rows = _key(data, values["task"])
         if rows not in self._examples:
             self._examples[rows] = read_data(parts)
@@ -79,7 +80,7 @@ class Estimator:
             self._features[inputs] = encoded(parts, examples, loaded)
         features, parameters = self._features[inputs]["train"], parameter_counts(model)
         return Estimate(
-            len(examples.splits["train"]), parts.total_steps(len(features)), parameters["trainable"],
+            len(examples.splits["train"]), parts.total_steps(features), parameters["trainable"],
             parameters["total"], round(_memory(loaded.model, features, parameters, values)),
         )  # fmt: skip
 
@@ -100,8 +101,10 @@ def _memory(model: Any, features: Sequence[Feature], parameters: Mapping[str, in
     moments = bool(optimizer.get("momentum")) if optimizer["_target_"].endswith("SGD") else 2
     states = parameters["trainable"] * size * (1 + moments)
     config: Any = model.config
-    longest = max(len(feature) for feature in features)
+    longest = int(lengths_of(features).max())
     batch, hidden = values["data"]["batch_size"], _of(config, "hidden_size", "dim")
+    if budget := values["data"]["max_batch_tokens"]:
+        batch = max(1, budget // longest)
     layers, heads = _of(config, "num_hidden_layers", "n_layers"), _of(config, "num_attention_heads", "n_heads")
     half = 1 if "16" in values["trainer"]["precision"] else 2
     activations = half * layers * longest * batch * hidden * (34 + 5 * heads * longest / hidden)
