@@ -45,6 +45,7 @@ def test_the_folder_holds_what_the_design_says(finished_run: Path) -> None:
     assert record["parameters"]["total"] == record["parameters"]["trainable"] > 0
     assert record["timing"].keys() == {
         "train_seconds", "samples_per_second", "tokens_per_second", "tokens_seen", "padding_fraction",
+        "encode_seconds",
     }  # fmt: skip
     assert record["peak_memory_bytes"] > 0
     assert {"train", "validation", "test"} == record["data"].keys()

@@ -13,6 +13,7 @@ from finesweep.config.secrets import is_secret, redacted
 NO_EFFECT = frozenset(
     {
         "cache_dir",
+        "cache_gb",  # states that are kept and states computed in each batch differ in rounding alone
         "hydra",
         "keep",
         "logger",

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
-from finesweep.config.fields import NonNegativeInt, PositiveInt, component
+from finesweep.config.fields import NonNegative, NonNegativeInt, PositiveInt, component
 
 #: The groups of which exactly one component each is built.
 GROUPS = ("data", "task", "model", "finetune_strategy", "optimizer", "scheduler", "trainer", "logger")
@@ -38,6 +38,7 @@ class RunConfig:
     objective: Objective
     keep: Annotated[int | str, BeforeValidator(_kept)]
     cache_dir: str
+    cache_gb: NonNegative
     extension_packages: list[str]
     data: dict[str, Any]
     task: dict[str, Any]

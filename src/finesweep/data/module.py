@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import pytorch_lightning as pl
 import torch
@@ -12,6 +12,13 @@ from finesweep.config.errors import UserError
 from finesweep.data.batch_plan import evaluation_plan, lengths_of, training_plan
 
 Collate = Callable[[Sequence[Any]], dict[str, Any]]
+
+
+class States(Protocol):
+    """What an encoder says of rows."""
+
+    def padded(self, indices: Sequence[int], width: int) -> torch.Tensor:
+        """Of these rows, (batch, width, hidden)."""
 
 
 class DataModule(pl.LightningDataModule):
@@ -51,6 +58,8 @@ class DataModule(pl.LightningDataModule):
         self.lengths = {split: lengths_of(each) for split, each in features.items()}
         #: The epoch that a resumed training goes on in, and how many of its batches it has had.
         self.done = (0, 0)
+        #: Of splits whose rows a frozen encoder has seen: what it says of them.
+        self.states: dict[str, States] = {}
 
     def train_dataloader(self) -> DataLoader:
         trainer = self.trainer
@@ -112,7 +121,7 @@ class DataModule(pl.LightningDataModule):
             batches,  # type: ignore[arg-type]
             batch_size=None,
             sampler=_Rest(len(batches), done),
-            collate_fn=partial(_make_batch, self.features[split], self._collate),
+            collate_fn=partial(_make_batch, self.features[split], self._collate, self.states.get(split)),
             num_workers=self._num_workers,
             persistent_workers=False,
         )
@@ -131,12 +140,18 @@ class _Rest(Sampler[int]):
         return iter(range(self._done, self._count))
 
 
-def _make_batch(features: Sequence[Any], collate: Collate, planned: tuple[list[int], float]) -> dict[str, Any]:
-    """``collate``'s tensors, with ``index`` (batch,), the scale of the loss, and the number of sub-words."""
+def _make_batch(
+    features: Sequence[Any], collate: Collate, states: States | None, planned: tuple[list[int], float]
+) -> dict[str, Any]:
+    """``collate``'s tensors, with ``index`` (batch,), the scale of the loss, the number of sub-words, and ``states``
+    (batch, seq, hidden) where they are known."""
     indices, scale = planned
     chosen = [features[i] for i in indices]
+    batch = collate(chosen)
+    if states is not None:
+        batch["states"] = states.padded(indices, batch["input_ids"].size(1))
     return {
-        **collate(chosen),
+        **batch,
         "index": torch.tensor(indices),
         "scale": scale,
         "tokens": sum(len(feature) for feature in chosen),

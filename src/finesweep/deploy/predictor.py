@@ -1,7 +1,6 @@
 """A finished run's model, ready to predict: from rows in the task's form, or from plain text."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ from finesweep.models.pretrained import EMBEDDED, PretrainedModel
 from finesweep.results.record import RunRecord
 from finesweep.strategies.base import Strategy
 from finesweep.tasks.base import Frame, Kind, Row, Task
+from finesweep.training.precision import autocast
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -111,7 +111,7 @@ class Predictor:
         features = task.encode(rows, self.frame)
         raw: list[Any] = [None] * len(features)
         summed = weight = 0.0
-        with torch.inference_mode(), self._autocast():
+        with torch.inference_mode(), autocast(self.precision, self.model.device.type):
             for indices in evaluation_plan(lengths_of(features), self.batch_size):
                 batch = task.collate([features[i] for i in indices], self.frame)
                 batch = {key: value.to(model.device) for key, value in batch.items()}
@@ -133,13 +133,6 @@ class Predictor:
                 chunk = []
         if chunk:
             yield from zip(chunk, self.predict_rows(chunk), strict=True)
-
-    def _autocast(self) -> AbstractContextManager[Any]:
-        kind = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(self.precision)
-        if kind is None:
-            return nullcontext()
-        device = self.model.device.type
-        return torch.autocast(device, torch.bfloat16 if device == "cpu" else kind)
 
 
 def _adapted(folder: Path, values: dict[str, Any], task: Task, labels: list[str]) -> tuple[Any, Kind]:

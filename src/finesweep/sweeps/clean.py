@@ -138,7 +138,10 @@ def _cache(record: RunRecord) -> str:
 
 
 def _unread(folder: Path) -> Iterator[Waste]:
-    kept, tmp = ("*-*.uint16", "*-*.uint32", "features/*.arrow"), ("*.tmp", "features/*.tmp")
+    kept, tmp = (
+        ("*-*.uint16", "*-*.uint32", "features/*.arrow", "states/[!.]*"),
+        ("*.tmp", "features/*.tmp", "states/.*.tmp"),
+    )
     for pattern, seconds in (*((each, _UNREAD) for each in kept), *((each, _HALF_WRITTEN) for each in tmp)):
         for path in folder.glob(pattern):
             if _older(path, seconds, unread=True):

@@ -121,6 +121,8 @@ class Task(ABC):
     peft_type: ClassVar[str | None] = None
     #: Whether the model says something of each sub-word; what it says of virtual tokens before them is left out.
     of_subwords: ClassVar[bool] = False
+    #: Whether ``corrupt`` hides some of a batch, so that the model sees another one of it each time.
+    hides: ClassVar[bool] = False
     #: What of a batch goes to the model, if it is there; the rest is for the task.
     model_inputs: ClassVar[tuple[str, ...]] = ("input_ids", "attention_mask", "token_type_ids")
 

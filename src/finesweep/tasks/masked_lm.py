@@ -35,6 +35,7 @@ class MaskedLM(PlainText):
     random_fraction: Fraction
     fills: PositiveInt
 
+    hides: ClassVar[bool] = True
     auto_class: ClassVar[str] = "AutoModelForMaskedLM"
     pipeline: ClassVar[str] = '"fill-mask"'
 

@@ -11,6 +11,7 @@ from finesweep.data.module import DataModule
 from finesweep.models.pretrained import Loaded
 from finesweep.tasks.base import Examples
 from finesweep.training.components import Components, encoded, frame_of, parameter_counts, read_data
+from finesweep.training.encode_once import encode_once
 from finesweep.training.module import FineTuner
 
 
@@ -22,6 +23,8 @@ class Assembled:
     loaded: Loaded
     tuner: FineTuner
     data: DataModule
+    #: That the frozen part took to say what it has to say, once.
+    encode_seconds: float
 
     @property
     def parameters(self) -> dict[str, int]:
@@ -54,6 +57,8 @@ def assemble(parts: Components) -> Assembled:
         seed=parts.seed,
         num_workers=source.num_workers,
     )
+    once = encode_once(parts, loaded, model, features, frame)
+    data.states.update(once.rows or {})
     tuner = FineTuner(
         model,
         task,
@@ -63,9 +68,12 @@ def assemble(parts: Components) -> Assembled:
         frame=frame,
         total_steps=parts.total_steps(features["train"]),
         epochs=trainer.max_epochs,
+        replay=once.replay,
         seed=parts.seed,
     )
-    return Assembled(examples, loaded, tuner, data)
+    if once.why_not:
+        examples.notes.append(once.why_not)
+    return Assembled(examples, loaded, tuner, data, once.seconds)
 
 
 def seed_everything(seed: int) -> None:

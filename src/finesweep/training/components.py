@@ -47,6 +47,8 @@ class Components:
     seed: int
     #: Where encoded rows are kept; None of a run from before there was a place.
     cache_dir: str | None
+    #: How many GB the states of frozen encoders may take there.
+    cache_gb: float
 
     @property
     def longest(self) -> int:
@@ -90,7 +92,7 @@ class Components:
         return cls(
             group("data"), group("task"), group("model"), group("finetune_strategy"), group("optimizer"),
             group("scheduler"), group("trainer"), group("logger"), Objective(**values["objective"]), values["seed"],
-            values.get("cache_dir"),
+            values.get("cache_dir"), values.get("cache_gb", 0),
         )  # fmt: skip
 
 

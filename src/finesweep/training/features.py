@@ -27,10 +27,12 @@ class Stored(Lazy):
 
     Attributes:
         lengths: the sub-words of each, (features,).
+        key: stands for all that decides what they are.
     """
 
-    def __init__(self, table: pa.Table) -> None:
+    def __init__(self, table: pa.Table, key: str) -> None:
         columns = {name: _whole(table.column(name)) for name in table.column_names}
+        self.key = key
         self._cells = {name: _reader(column) for name, column in columns.items()}
         self.lengths = np.diff(columns["input_ids"].offsets.to_numpy()) if len(table) else np.zeros(0, dtype=int)
 
@@ -87,7 +89,7 @@ def stored(folder: Path, key: Mapping[str, Any], encode: Callable[[], Sequence[F
 
 def _opened(path: Path) -> Stored:
     with pa.memory_map(str(path)) as source:
-        return Stored(pa.ipc.open_file(source).read_all())
+        return Stored(pa.ipc.open_file(source).read_all(), path.stem)
 
 
 def _write(path: Path, features: Sequence[Feature]) -> None:

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -17,6 +18,7 @@ from finesweep.strategies.base import Strategy, freeze, set_modes
 from finesweep.tasks.base import Frame, Row, Task
 from finesweep.training.optimizers import OptimizerSettings, parameter_groups
 from finesweep.training.schedules import Schedule
+from finesweep.training.states import Replay
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class FineTuner(pl.LightningModule):
         frame: what the task has to know of the model.
         total_steps: optimizer steps of the whole training, which the schedule spans.
         epochs: of the whole training; the optimizer holds from the start whatever trains in the last.
+        replay: layers whose states are known of the rows that come with them; None where there are none.
         seed: the generators are seeded at every batch from (seed, epoch, batch), so no generator state need be kept.
     """
 
@@ -50,6 +53,7 @@ class FineTuner(pl.LightningModule):
         frame: Frame,
         total_steps: int,
         epochs: int,
+        replay: Replay | None,
         seed: int,
     ) -> None:
         super().__init__()
@@ -57,6 +61,7 @@ class FineTuner(pl.LightningModule):
         self.task, self.strategy = task, strategy
         self.optimizer_settings, self.schedule = optimizer, schedule
         self.frame, self.total_steps, self.epochs, self.seed = frame, total_steps, epochs, seed
+        self.replay = replay
         self.outcome: Outcome | None = None
         self.log_scores = True  # off when the best weights are scored once more, which is no point of the curve
         self._raw: list[tuple[int, Any]] = []
@@ -78,7 +83,8 @@ class FineTuner(pl.LightningModule):
 
     def forward(self, batch: Mapping[str, Any]) -> Any:
         """What the model says to a batch: logits."""
-        return self.task.forward(self.model, batch)
+        with self.replay.known(batch) if self.replay is not None else nullcontext():
+            return self.task.forward(self.model, batch)
 
     # --- training -----------------------------------------------------------------------------------------------
 

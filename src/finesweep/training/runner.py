@@ -176,7 +176,7 @@ def _train(
         "step": selection.step,
     }
     record.model["weights"] = digest(weights(work.tuner.model, work.tuner.trainable()))
-    record.timing = monitor.timing(trainer.world_size)
+    record.timing = {**monitor.timing(trainer.world_size), "encode_seconds": round(work.encode_seconds, 3)}
     for split, outcome in outcomes.items():
         if not outcome.predictions:  # a language model predicts sub-words by the million, and rows not at all
             continue
