@@ -8,11 +8,9 @@ import numpy as np
 from scipy.stats import pearsonr, spearmanr
 from sklearn.metrics import (
     accuracy_score,
-    confusion_matrix,
     matthews_corrcoef,
     mean_absolute_error,
     mean_squared_error,
-    precision_recall_fscore_support,
 )
 
 from finesweep.results.significance import (
@@ -33,22 +31,34 @@ COLUMNS = ["precision", "recall", "f1", "support"]
 def score_classes(gold: Sequence[str], predicted: Sequence[str]) -> Scores:
     """``accuracy``, ``macro_f1`` (mean over the classes that occur), ``micro_f1``, ``matthews`` (Matthews 1975)."""
     labels, counts = confusion(gold, predicted)
-    rows, macro = per_class(gold, predicted, labels)
+    rows, averages = per_class(*marginals(counts), labels)
     with warnings.catch_warnings():  # a single class has no correlation with anything: 0
         warnings.simplefilter("ignore")
         correlation = float(matthews_corrcoef(gold, predicted))
     accuracy = float(accuracy_score(gold, predicted))
     # With one class for each row every false positive is a false negative too, so that micro F1 is the accuracy.
-    metrics = {"accuracy": accuracy, "macro_f1": macro, "micro_f1": accuracy, "matthews": correlation}
+    metrics = {"accuracy": accuracy, "macro_f1": float(averages[1, 2]), "micro_f1": accuracy, "matthews": correlation}
     return Scores(metrics, [_table(rows)], labels, counts)
 
 
 def confusion(gold: Sequence[str], predicted: Sequence[str]) -> tuple[list[str], list[list[int]]]:
     """All labels, and how often each of them (rows) was taken for each (columns)."""
     labels = sorted(set(gold) | set(predicted))
-    with warnings.catch_warnings():  # a table of one cell needs no warning
-        warnings.simplefilter("ignore")
-        return labels, confusion_matrix(gold, predicted, labels=labels).tolist()
+    return labels, confusion_of(gold, predicted, labels)
+
+
+def confusion_of(gold: Sequence[str], predicted: Sequence[str], labels: Sequence[str]) -> list[list[int]]:
+    """How often each of the labels (rows) was taken for each (columns)."""
+    ids = {label: index for index, label in enumerate(labels)}
+    pairs = [ids[a] * len(labels) + ids[b] for a, b in zip(gold, predicted, strict=True)]
+    counted = np.bincount(pairs, minlength=len(labels) ** 2).reshape(len(labels), len(labels))
+    return [[int(count) for count in row] for row in counted]
+
+
+def marginals(counts: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of a confusion matrix the counts for :func:`per_class`."""
+    matrix = np.array(counts, dtype=int).reshape(len(counts), len(counts))
+    return matrix.diagonal(), matrix.sum(0), matrix.sum(1)
 
 
 def score_sets(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> Scores:
@@ -58,28 +68,34 @@ def score_sets(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]
     exact = float(np.mean([set(a) == set(b) for a, b in zip(gold, predicted, strict=True)]))
     if not labels:
         return Scores({"micro_f1": 0.0, "macro_f1": 0.0, "subset_accuracy": exact})
-    rows, macro = per_class(truth, guess, labels, index=True)
-    micro = precision_recall_fscore_support(truth, guess, average="micro", zero_division=0)[2]
-    return Scores({"micro_f1": float(micro), "macro_f1": macro, "subset_accuracy": exact}, [_table(rows)])
+    rows, averages = per_class((truth & guess).sum(0), guess.sum(0), truth.sum(0), labels)
+    metrics = {"micro_f1": float(averages[0, 2]), "macro_f1": float(averages[1, 2]), "subset_accuracy": exact}
+    return Scores(metrics, [_table(rows)])
 
 
-def per_class(
-    gold: Any, predicted: Any, labels: Sequence[str], *, index: bool = False
-) -> tuple[list[list[Any]], float]:
-    """Rows of :data:`COLUMNS` for each class on its own, then micro, macro and weighted average; and the macro F1.
+def per_class(right: Any, found: Any, there: Any, labels: Sequence[str]) -> tuple[list[list[Any]], np.ndarray]:
+    """Rows of :data:`COLUMNS` for each class on its own, then micro, macro and weighted average.
 
     Args:
-        gold, predicted: labels (n,); or with ``index`` whether each label is there (n, labels).
+        right, found, there: of each class (classes,) how many were found rightly, found, and there to be found.
+
+    Returns:
+        the rows, rounded; and precision, recall and F1 of micro, macro and weighted average, (3 averages, 3).
     """
-    arguments: dict[str, Any] = {"labels": list(range(len(labels))) if index else list(labels), "zero_division": 0}
-    each = np.array(precision_recall_fscore_support(gold, predicted, average=None, **arguments))
-    rows: list[list[Any]] = [
-        [label, *(round(float(value), 4) for value in each[:3, i]), int(each[3, i])] for i, label in enumerate(labels)
-    ]
-    for average in ("micro", "macro", "weighted"):
-        values = precision_recall_fscore_support(gold, predicted, average=average, **arguments)[:3]
-        rows.append([f"{average} avg", *(round(float(value), 4) for value in values), int(each[3].sum())])
-    return rows, float(each[2].mean())
+    right, found, there = (np.asarray(counts, dtype=float) for counts in (right, found, there))
+    each = _measures(right, found, there)
+    micro = _measures(right.sum(), found.sum(), there.sum())
+    macro, weighted = each.sum(0) / max(1, len(each)), ratio(there, there.sum()) @ each
+    averages = np.array([micro, macro, weighted])
+    names = [*labels, "micro avg", "macro avg", "weighted avg"]
+    support = [*there.astype(int).tolist(), *[int(there.sum())] * 3]
+    values = np.concatenate([each, averages]).round(4).tolist()
+    return [[name, *row, count] for name, row, count in zip(names, values, support, strict=True)], averages
+
+
+def _measures(right: Any, found: Any, there: Any) -> np.ndarray:
+    """Precision, recall and F1 (…, 3), 0 where nothing was found or was there."""
+    return np.stack([ratio(right, found), ratio(right, there), ratio(2 * right, found + there)], axis=-1)
 
 
 def _table(rows: list[list[Any]]) -> ReportTable:

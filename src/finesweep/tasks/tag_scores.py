@@ -1,15 +1,15 @@
 """Scores of predicted tags: entities as conlleval counts them, and the token-level table of the tutorials."""
 
-import warnings
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from seqeval.metrics import classification_report
-from sklearn.metrics import accuracy_score, confusion_matrix
+import numpy as np
+from seqeval.metrics.sequence_labeling import get_entities
 
 from finesweep.results.significance import Tally, f1_tally
 from finesweep.results.tables import ReportTable, Scores
-from finesweep.tasks.class_scores import COLUMNS, per_class
+from finesweep.tasks.class_scores import COLUMNS, confusion_of, marginals, per_class
 from finesweep.tasks.tags import entities
 
 
@@ -23,25 +23,23 @@ def score_tags(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]
         ``precision``, ``recall``, ``f1``: micro average over entities (seqeval's default mode, which agrees with
         conlleval); ``token_accuracy`` and ``token_macro_f1`` over single tags, O included.
     """
-    gold, predicted = [list(tags) for tags in gold], [list(tags) for tags in predicted]
+    there, found = (set(get_entities([list(tags) for tags in each])) for each in (gold, predicted))
+    types = sorted({entity[0] for entity in there | found})
+    sums = [Counter(entity[0] for entity in each) for each in (there & found, found, there)]
+    right, guessed, given = (np.array([counts[kind] for kind in types], dtype=int) for counts in sums)
+    entity_rows, averages = per_class(right, guessed, given, types)
     flat_gold = [tag for tags in gold for tag in tags]
     flat_predicted = [tag for tags in predicted for tag in tags]
     tags = sorted(set(flat_gold) | set(flat_predicted), key=lambda tag: (tag == "O", tag))
-    with warnings.catch_warnings():
-        # No predicted entity at all is a score of zero, and O alone a table of one cell: neither needs a warning.
-        warnings.simplefilter("ignore")
-        by_type = classification_report(gold, predicted, output_dict=True, zero_division=0) if tags != ["O"] else {}
-        counts = confusion_matrix(flat_gold, flat_predicted, labels=tags).tolist()
-    micro = by_type.get("micro avg", {"precision": 0.0, "recall": 0.0, "f1-score": 0.0})
-    tokens, macro_f1 = per_class(flat_gold, flat_predicted, tags)
+    counts = confusion_of(flat_gold, flat_predicted, tags)
+    right, guessed, given = marginals(counts)
+    token_rows, token_averages = per_class(right, guessed, given, tags)
     metrics = {
-        "precision": float(micro["precision"]),
-        "recall": float(micro["recall"]),
-        "f1": float(micro["f1-score"]),
-        "token_accuracy": float(accuracy_score(flat_gold, flat_predicted)),
-        "token_macro_f1": macro_f1,
+        **dict(zip(("precision", "recall", "f1"), averages[0].tolist(), strict=True)),
+        "token_accuracy": float(right.sum() / max(1, given.sum())),
+        "token_macro_f1": float(token_averages[1, 2]),
     }
-    return Scores(metrics, [_entity_table(by_type), _token_table(tokens)], tags, counts)
+    return Scores(metrics, [_entity_table(entity_rows if types else []), _token_table(token_rows)], tags, counts)
 
 
 def tally_tags(metric: str, gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> Tally | None:
@@ -56,11 +54,7 @@ def tally_tags(metric: str, gold: Sequence[Sequence[str]], predicted: Sequence[S
     return f1_tally([(len(there & found), len(found), len(there)) for there, found in sets], metric)
 
 
-def _entity_table(by_type: dict[str, dict[str, float]]) -> ReportTable:
-    rows = [
-        [name, *(round(float(scores[key]), 4) for key in ("precision", "recall", "f1-score")), int(scores["support"])]
-        for name, scores in by_type.items()
-    ]
+def _entity_table(rows: list[list[Any]]) -> ReportTable:
     note = "An entity counts as found only if its first word, its last word and its type are all right (seqeval)."
     return ReportTable("Entities", note, ["type", *COLUMNS], rows)
 

@@ -1,18 +1,14 @@
 """From the components of a run to what its training works with: data read, model loaded, strategy applied."""
 
-import random
 from dataclasses import dataclass
 from functools import partial
-
-import numpy as np
-import torch
 
 from finesweep.data.module import DataModule
 from finesweep.models.pretrained import Loaded
 from finesweep.tasks.base import Examples
 from finesweep.training.components import Components, encoded, frame_of, parameter_counts, read_data
 from finesweep.training.encode_once import encode_once
-from finesweep.training.module import FineTuner
+from finesweep.training.module import FineTuner, seed_generators
 
 
 @dataclass
@@ -39,7 +35,7 @@ def assemble(parts: Components) -> Assembled:
         UserError: data or model are not what the configuration says.
     """
     examples = read_data(parts)
-    seed_everything(parts.seed)
+    seed_generators(parts.seed)
     loaded = parts.model.load(parts.task, examples.labels, parts.longest, parts.strategy.loading())
     model = parts.apply(loaded)
     features = encoded(parts, examples, loaded)
@@ -74,10 +70,3 @@ def assemble(parts: Components) -> Assembled:
     if once.why_not:
         examples.notes.append(once.why_not)
     return Assembled(examples, loaded, tuner, data, once.seconds)
-
-
-def seed_everything(seed: int) -> None:
-    """Seed Python's, NumPy's and torch's generators."""
-    random.seed(seed)
-    np.random.seed(seed % 2**32)
-    torch.manual_seed(seed)

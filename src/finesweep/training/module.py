@@ -166,6 +166,13 @@ class FineTuner(pl.LightningModule):
 def seed_batch(seed: int, epoch: int, batch: int, rank: int) -> None:
     """Seed all generators for one batch: what is random in it depends on nothing that ran before."""
     number = int(np.random.SeedSequence([seed, epoch, batch, rank]).generate_state(1, np.uint64)[0])
+    seed_generators(number)
+
+
+def seed_generators(number: int) -> None:
+    """Seed Python's, NumPy's and torch's generators, those of GPUs if there are any."""
     random.seed(number)
     np.random.seed(number % 2**32)
-    torch.manual_seed(number)
+    torch.default_generator.manual_seed(number)
+    if torch.cuda.is_available():  # else torch would keep it, with a stack trace, for when there are
+        torch.cuda.manual_seed_all(number)

@@ -5,7 +5,6 @@ import gc
 import logging
 import shutil
 import traceback
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -26,22 +25,14 @@ from finesweep.training.begin import begin, latest_state
 from finesweep.training.callbacks import Monitor, Selection
 from finesweep.training.checkpoint import Checkpoints, digest, load_weights, read, weights
 from finesweep.training.components import Components, data_record
+from finesweep.training.cpu import fast_cpu
 from finesweep.training.curves import CurveLogger
 from finesweep.training.devices import on_each_device
+from finesweep.training.lightning import lightning_trainer
 from finesweep.training.module import Outcome
 from finesweep.training.progress import ProgressBar
 from finesweep.training.resume import Checkpointer
 from finesweep.training.supervision import Progress, Supervisor, Unsupervised
-
-#: Hints of Lightning's that do not fit here: batches are small and ready, loaders reloaded on purpose.
-_HINTS = (
-    "in eval mode at the start of training",
-    "does not have many workers",
-    "The number of training batches",
-    "Experiment logs directory",
-    "isinstance\\(tree",
-    "You're resuming from a checkpoint that ended before the epoch ended",  # the data module knows where to go on
-)
 
 
 def run(
@@ -81,9 +72,9 @@ def run(
         parts = Components.of(values)
         try:
             if parts.trainer.devices == 1:
-                _train(0, record, values, sweep, supervisor, threads)
+                _on_device(0, record, values, sweep, supervisor, threads)
             else:
-                on_each_device(parts.trainer.devices, _train, record, values, sweep, supervisor, threads)
+                on_each_device(parts.trainer.devices, _on_device, record, values, sweep, supervisor, threads)
             record = RunRecord.read(folder)  # as whoever trained has left it
         except ChangedError:
             supervisor.check()
@@ -116,10 +107,10 @@ def _ended(error: BaseException) -> Status:
     return "interrupted" if isinstance(error, Interrupted | KeyboardInterrupt | SystemExit) else "failed"
 
 
-def _train(
+def _on_device(
     rank: int, record: RunRecord, values: dict[str, Any], sweep: str | None, supervisor: Supervisor, threads: int
 ) -> None:
-    """Train and score on one device; the first of them writes everything down.
+    """Set the process up for the training, and train.
 
     Args:
         threads: where neither the configuration nor an earlier part of the run says how many.
@@ -129,6 +120,14 @@ def _train(
         supervisor = Unsupervised()  # which is told by the first
     # Other threads, other last digits: a run that goes on or is done again has as many as it began with.
     torch.set_num_threads(parts.trainer.threads or (record.environment or record.reproduces).get("threads") or threads)
+    with fast_cpu() if parts.trainer.accelerator == "cpu" else contextlib.nullcontext():
+        _train(rank, record, parts, values, sweep, supervisor)
+
+
+def _train(
+    rank: int, record: RunRecord, parts: Components, values: dict[str, Any], sweep: str | None, supervisor: Supervisor
+) -> None:
+    """Train and score on one device; the first of them writes everything down."""
     memory = PeakMemory()
     here = environment()
     record.environment = record.environment or here
@@ -159,7 +158,7 @@ def _train(
         title = " ".join(record.overrides) if sweep else record.name
         callbacks.append(ProgressBar(title, parts.objective.metric, monitor))
     loggers = [curves, *parts.logger.build(record, values, sweep)] if rank == 0 else []
-    trainer = _trainer(parts, loggers, [*callbacks, keeper], record.folder)
+    trainer = lightning_trainer(parts, loggers, [*callbacks, keeper], record.folder)
     if latest is not None:
         keeper.restore(*latest, trainer, work)
     outcomes = _fit_and_score(trainer, work, selection, keeper, stop)
@@ -188,46 +187,6 @@ def _train(
     record.write()
     scores = {split: outcome.scores for split, outcome in outcomes.items()}
     write_report(record, scores, curves.rows, _hardest(parts, work, outcomes))
-
-
-def _trainer(parts: Components, loggers: list[Any], callbacks: list[pl.Callback], folder: Path) -> pl.Trainer:
-    for name in ("pytorch_lightning", "lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    for hint in _HINTS:
-        warnings.filterwarnings("ignore", message=f".*{hint}.*")
-    settings = parts.trainer
-    # Uninitialised memory is never read here, and filling it costs time in every operation.
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    trainer = pl.Trainer(
-        accelerator=settings.accelerator,
-        devices=settings.devices,
-        strategy="auto" if settings.devices == 1 else _distributed(parts),
-        precision=settings.precision,  # type: ignore[arg-type]
-        max_epochs=settings.max_epochs,
-        max_steps=settings.max_steps if settings.max_steps is not None else -1,
-        gradient_clip_val=settings.gradient_clip_val,
-        accumulate_grad_batches=settings.accumulate_grad_batches,
-        val_check_interval=settings.val_check_interval,
-        deterministic=settings.deterministic,
-        logger=loggers,
-        callbacks=callbacks,
-        default_root_dir=folder,
-        log_every_n_steps=settings.log_every_n_steps,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        use_distributed_sampler=False,
-        reload_dataloaders_every_n_epochs=1,
-    )
-    # It would take SIGTERM over, and with several devices wait in the handler for the others.
-    trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
-    return trainer
-
-
-def _distributed(parts: Components) -> str:
-    """DDP, told to expect parameters without a gradient where not all that train some time do so from the start."""
-    return "ddp_find_unused_parameters_true" if parts.strategy.changes else "ddp"
 
 
 def _fit_and_score(
