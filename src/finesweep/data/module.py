@@ -1,9 +1,10 @@
 """The LightningDataModule: features of each split, in the batches of the plan."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, Protocol
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader, Sampler
@@ -75,13 +76,17 @@ class DataModule(pl.LightningDataModule):
     def test_dataloader(self) -> DataLoader:
         return self._evaluation_loader("test")
 
+    @cached_property
+    def _weights(self) -> np.ndarray:
+        """Of each training feature in the loss."""
+        return np.fromiter(map(self._weight, self.features["train"]), float, len(self.features["train"]))
+
     def _training_batches(self, epoch: int, rank: int, world: int) -> list[tuple[list[int], float]]:
         """Batches of one device with the factor that makes their summed losses the mean over the optimizer step.
 
         Lightning divides by the accumulated batches and averages over devices; the factor undoes both, so that
         accumulating, several devices and the large batch give the same gradient.
         """
-        features = self.features["train"]
         plans = [
             training_plan(
                 self.lengths["train"],
@@ -97,8 +102,8 @@ class DataModule(pl.LightningDataModule):
         ]
         batches = []
         for index, step in enumerate(plans[rank]):
-            weight = sum(self._weight(features[i]) for plan in plans for batch in plan[index] for i in batch)
-            scale = self._accumulate * world / (weight or 1)
+            weight = sum(self._weights[batch].sum() for plan in plans for batch in plan[index] if batch)
+            scale = self._accumulate * world / (float(weight) or 1.0)
             # A device without rows in the last step runs one for show, so that the others need not wait for it.
             batches += [(batch, scale) if batch else ([0], 0.0) for batch in step]
         return batches

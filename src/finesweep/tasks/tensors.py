@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from finesweep.config.errors import UserError
 from finesweep.tasks.base import Batch, Feature, Frame
 
@@ -19,9 +21,10 @@ def padded(sequences: Sequence[Sequence[int]], value: int) -> "torch.Tensor":
     """Sequences of integers as one tensor (batch, longest), filled up with ``value``."""
     import torch
 
-    longest = max(map(len, sequences))
-    lists = [[*sequence, *([value] * (longest - len(sequence)))] for sequence in sequences]
-    return torch.tensor(lists, dtype=torch.long)
+    out = np.full((len(sequences), max(map(len, sequences))), value, dtype=np.int64)
+    for row, sequence in zip(out, sequences, strict=True):
+        row[: len(sequence)] = sequence
+    return torch.from_numpy(out)
 
 
 def model_batch(features: Sequence[Feature], frame: Frame) -> dict[str, "torch.Tensor"]:

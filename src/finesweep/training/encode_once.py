@@ -6,7 +6,7 @@ are written to a file that is read through memory, and the layers that gave them
 
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from importlib import metadata
@@ -19,7 +19,7 @@ from torch import nn
 from finesweep.config.errors import UserError
 from finesweep.models.pretrained import Loaded
 from finesweep.results.environment import environment
-from finesweep.strategies.anatomy import layer_stacks, layers_from_top
+from finesweep.strategies.anatomy import body_names, layer_stacks, layers_from_top
 from finesweep.strategies.base import set_modes
 from finesweep.tasks.base import Batch, Frame
 from finesweep.training.components import Components, Features
@@ -55,18 +55,14 @@ def encode_once(parts: Components, loaded: Loaded, model: nn.Module, features: F
         model: with the strategy applied.
     """
     begun, task = time.perf_counter(), parts.task
-    layers = frozen_layers(model, parts.strategy.trainable(model, parts.trainer.max_epochs - 1))
     again = {split: each for split in _SPLITS if isinstance(each := features[split], Stored)}
-    if not layers or not parts.cache_gb or task.hides or loaded.kind == "encoder-decoder" or len(again) < len(_SPLITS):
+    if not parts.cache_gb or task.hides or loaded.kind == "encoder-decoder" or len(again) < len(_SPLITS):
         return Encoded()
+    assert parts.cache_dir is not None  # or the features would not be stored
     device = torch.device("cpu")
     if parts.trainer.accelerator == "gpu":
         device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
     model.to(device)
-    replay, rows = Replay(layers), {}
-    assert parts.cache_dir is not None  # or the features would not be stored
-    store = Store(Path(parts.cache_dir).expanduser() / "states", parts.cache_gb * 1e9)
-    key = {**_key(parts, loaded, device), "layers": len(layers)}
 
     def forward(batch: Batch) -> Any:
         with autocast(parts.trainer.precision, device.type):
@@ -76,19 +72,21 @@ def encode_once(parts: Components, loaded: Loaded, model: nn.Module, features: F
         made = task.collate([features[split][i] for i in indices], frame)
         return {name: value.to(device) for name, value in made.items()}
 
-    def states(split: str, indices: list[int]) -> torch.Tensor:
-        found = replay.states(forward, batch(split, indices))
-        assert found is not None  # as it was of the first row
-        return found
-
+    store = Store(Path(parts.cache_dir).expanduser() / "states", parts.cache_gb * 1e9)
+    key, rows = _key(parts, loaded, device), {}
     with torch.inference_mode(), torch.random.fork_rng():
+        replay, like = _found(model, _frozen(model, parts), batch("train", [0]), forward)
+        if replay is None or like is None:
+            return Encoded()
+
+        def states(split: str, indices: list[int]) -> torch.Tensor:
+            found = replay.states(forward, batch(split, indices))
+            assert found is not None  # as it was of the first row
+            return found
+
         for split, each in again.items():
-            like = _steady(model, replay, batch(split, [0]), forward)
-            if like is None:
-                replay.remove()
-                return Encoded()
             maker = Maker(each.lengths, like, partial(states, split))
-            found = store.rows({**key, "features": each.key}, maker)
+            found = store.rows({**key, "after": replay.name, "features": each.key}, maker)
             if found is None:
                 replay.remove()
                 size = f"{maker.size / 1e9:.1f} GB of states are more than cache_gb allows or the disk has room for"
@@ -97,27 +95,37 @@ def encode_once(parts: Components, loaded: Loaded, model: nn.Module, features: F
     return Encoded(replay, rows, time.perf_counter() - begun)
 
 
-def frozen_layers(model: nn.Module, trainable: Iterable[str]) -> list[nn.Module]:
-    """The layers of a model's only stack below which, and in which, nothing trains; from the first on."""
+def _frozen(model: nn.Module, parts: Components) -> Iterator[dict[str, nn.Module]]:
+    """By name, modules that follow each other from the first of the model on, and in and before which nothing trains:
+    the whole body, or the first layers of its stack."""
+    trainable = parts.strategy.trainable(model, parts.trainer.max_epochs - 1)
+    bodies = body_names(model)
+    if len(bodies) == 1 and not any(name.startswith(f"{bodies[0]}.") for name in trainable):
+        yield {bodies[0]: model.get_submodule(bodies[0])}
     try:
-        stacks = layer_stacks(model)
-    except UserError:
-        return []
-    if len(stacks) != 1:
-        return []
-    (name, depth), above = stacks[0], layers_from_top(model)
-    deepest = max((above[parameter] for parameter in trainable if parameter in above), default=-1)
-    stack: Any = model.get_submodule(name)
-    return list(stack)[: max(0, depth - 1 - deepest)]
+        stacks, above = layer_stacks(model), layers_from_top(model)
+    except UserError:  # it has none
+        return
+    deepest = max((above[name] for name in trainable if name in above), default=-1)
+    name, depth = stacks[0]
+    if len(stacks) == 1 and depth - 1 - deepest > 0:
+        yield {f"{name}.{place}": model.get_submodule(f"{name}.{place}") for place in range(depth - 1 - deepest)}
 
 
-def _steady(model: nn.Module, replay: Replay, batch: Batch, forward: Callable[[Batch], Any]) -> torch.Tensor | None:
-    """What leaves the layers, the model in evaluation mode; None if it is another thing in training mode, at random."""
-    set_modes(model)
-    trained = replay.states(forward, batch)
-    model.eval()
-    scored = replay.states(forward, batch)
-    return scored if trained is not None and scored is not None and torch.equal(trained, scored) else None
+def _found(
+    model: nn.Module, choices: Iterable[dict[str, nn.Module]], batch: Batch, forward: Callable[[Batch], Any]
+) -> tuple[Replay | None, torch.Tensor | None]:
+    """The first of the choices that gives the same states each time, and those of a batch."""
+    for modules in choices:
+        replay = Replay(modules)
+        set_modes(model)
+        trained = replay.states(forward, batch)
+        model.eval()
+        scored = replay.states(forward, batch)
+        if trained is not None and scored is not None and torch.equal(trained, scored):  # none of it is random
+            return replay, scored
+        replay.remove()
+    return None, None
 
 
 def _key(parts: Components, loaded: Loaded, device: torch.device) -> dict[str, Any]:

@@ -33,19 +33,21 @@ class Stored(Lazy):
     def __init__(self, table: pa.Table, key: str) -> None:
         columns = {name: _whole(table.column(name)) for name in table.column_names}
         self.key = key
-        self._cells = {name: _reader(column) for name, column in columns.items()}
         self.lengths = np.diff(columns["input_ids"].offsets.to_numpy()) if len(table) else np.zeros(0, dtype=int)
+        self._count = len(table)
+        self._row, self._input_ids, self._cut = (_reader(columns.pop(name)) for name in _OWN)
+        self._extra = [(name, _reader(column)) for name, column in columns.items()]
 
     def __len__(self) -> int:
-        return len(self.lengths)
+        return self._count
 
     def entry(self, index: int) -> Feature:
-        if not -len(self) <= index < len(self):
+        place = index + self._count if index < 0 else index
+        if not 0 <= place < self._count:
             raise IndexError(index)
-        values = {name: cell(index % len(self)) for name, cell in self._cells.items()}
-        row, input_ids, cut = (values.pop(name) for name in _OWN)
         # What only other features have is null here.
-        return Feature(row, input_ids, {name: value for name, value in values.items() if value is not None}, cut)
+        extra = {name: value for name, read in self._extra if (value := read(place)) is not None}
+        return Feature(self._row(place), self._input_ids(place), extra, self._cut(place))
 
 
 def _whole(column: pa.ChunkedArray) -> pa.Array:

@@ -25,37 +25,38 @@ Batch = Mapping[str, Any]
 
 
 class Replay:
-    """Layers that return known states instead of computing them, where there are any.
+    """Modules that return known states instead of computing them, where there are any.
 
     Args:
-        layers: of a stack, from the first on; their ``forward`` is replaced, nothing else of the model.
+        modules: that follow each other, by name; the last of them gives the states. Their ``forward`` is replaced,
+            nothing else of the model.
     """
 
-    def __init__(self, layers: Sequence[nn.Module]) -> None:
-        self._layers = layers
+    def __init__(self, modules: Mapping[str, nn.Module]) -> None:
+        self.name = list(modules)[-1]
+        self._modules = list(modules.values())
         self._states: torch.Tensor | None = None
-        self._seen: list[Any] = []
-        self._watching = False
-        self._in_tuple = 0
-        for layer in layers:
-            layer.forward = partial(self._forward, layer.forward, layer is layers[-1])
+        self._watched: list[Any] | None = None
+        self._in_form: Callable[[torch.Tensor], Any] = lambda states: states
+        for module in self._modules:
+            module.forward = partial(self._forward, module.forward, module is self._modules[-1])
 
     def remove(self) -> None:
-        """Let the layers compute again."""
-        for layer in self._layers:
-            del layer.forward
+        """Let the modules compute again."""
+        for module in self._modules:
+            del module.forward
 
     def _forward(self, original: Callable[..., Any], last: bool, *inputs: Any, **named: Any) -> Any:
-        if self._states is None:
-            said = original(*inputs, **named)
-            if last and self._watching:
-                self._seen.append(said)
-            return said
-        return (self._states, *[None] * (self._in_tuple - 1)) if self._in_tuple else self._states
+        if self._states is not None:
+            return self._in_form(self._states)
+        said = original(*inputs, **named)
+        if last and self._watched is not None:
+            self._watched.append(said)
+        return said
 
     @contextmanager
     def known(self, batch: Batch) -> Iterator[None]:
-        """Inside, the layers return ``batch["states"]`` (batch, seq, hidden), if the batch has them."""
+        """Inside, the modules return ``batch["states"]`` (batch, seq, hidden), if the batch has them."""
         self._states = batch.get("states")
         try:
             yield
@@ -63,21 +64,27 @@ class Replay:
             self._states = None
 
     def states(self, forward: Callable[[Batch], Any], batch: Batch) -> torch.Tensor | None:
-        """What leaves the last of the layers, (batch, seq, hidden); None where it is not one tensor for a batch."""
-        self._seen, self._watching = [], True
+        """What leaves the last of the modules, (batch, seq, hidden); None where that is not one tensor for a batch."""
+        watched: list[Any] = []
+        self._watched = watched
         try:
             forward(batch)
         finally:
-            self._watching = False
-        if len(self._seen) != 1:  # a layer that is used again and again, as ALBERT's
+            self._watched = None
+        if len(watched) != 1:  # a layer that is used again and again, as ALBERT's
             return None
-        said = self._seen.pop()
-        first, *rest = said if isinstance(said, tuple) else (said,)
-        if any(other is not None for other in rest):  # what the layers above would miss
+        said: Any = watched[0]
+        values = list(said.values()) if isinstance(said, dict) else [*said] if isinstance(said, tuple) else [said]
+        first, *rest = values
+        # What else there is the head or the layers above would miss.
+        if not isinstance(first, torch.Tensor) or any(other is not None for other in rest):
             return None
-        self._in_tuple = len(said) if isinstance(said, tuple) else 0
-        fits = isinstance(first, torch.Tensor) and first.shape[:2] == batch["input_ids"].shape
-        return first if fits else None
+        if isinstance(said, dict):
+            name, form = next(iter(said)), type(said)
+            self._in_form = lambda states: form(**{name: states})
+        elif isinstance(said, tuple):
+            self._in_form = lambda states: (states, *[None] * len(rest))
+        return first if first.shape[:2] == batch["input_ids"].shape else None
 
 
 class StateRows:
