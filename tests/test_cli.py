@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from finesweep import __version__
+from finesweep import __version__, commands
 from finesweep.cli import main
 from finesweep.config.paths import conf_dir
 
@@ -123,3 +123,26 @@ def test_a_missing_run_is_one_message(capsys: pytest.CaptureFixture[str], tmp_pa
 def test_debug_shows_the_traceback(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "optimizer.rl=1", "--debug"]) == 2
     assert "Traceback" in capsys.readouterr().err
+
+
+EXPERIMENTS = sorted((conf_dir() / "experiment").glob("*.yaml"))
+SWEEPS = [file for file in EXPERIMENTS if "mode: MULTIRUN" in file.read_text()]
+
+
+def test_an_experiment_says_itself_whether_it_is_a_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
+    began: list[str] = []
+    monkeypatch.setattr(commands, "run_sweep", lambda *_: began.append("sweep"))
+    monkeypatch.setattr(commands, "run_single", lambda *_: began.append("run"))
+    monkeypatch.setattr(commands, "_print_result", lambda *_: None)
+    assert (len(EXPERIMENTS), len(SWEEPS)) == (4, 3)
+    for file in EXPERIMENTS:
+        main(["train", f"experiment={file.stem}"])
+        assert began.pop() == ("sweep" if file in SWEEPS else "run"), file.stem
+    for arguments, expected in [
+        (["experiment=hparams_search_demo", "--run"], "run"),
+        (["-m", "seed=1"], "sweep"),
+        (["hydra.mode=MULTIRUN", "seed=1,2"], "sweep"),
+        (["seed=1"], "run"),
+    ]:
+        main(["train", *arguments])
+        assert began.pop() == expected, arguments

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from finesweep.commands import run_single
-from finesweep.config.compose import hydra_session
+from finesweep.config.compose import compose, hydra_session
 from finesweep.results.record import RunRecord, find_run
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def run(overrides: Sequence[str] = (), *, config_dir: str | Path | None = None) 
         TrainingError: the loss is not a number.
     """
     with hydra_session(config_dir) as hydra:
-        return run_single(hydra, list(overrides), command="")
+        return run_single(hydra, list(overrides), "", compose(hydra, list(overrides)))
 
 
 def load(run: str | Path) -> "Predictor":

@@ -16,7 +16,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from finesweep.config.check import check
-from finesweep.config.compose import CONFIG_NAME, Composition, compose, hydra_session, lenient
+from finesweep.config.compose import CONFIG_NAME, Composition, compose, hydra_session, lenient, parse_overrides
 from finesweep.config.errors import ChangedError, TrainingError, UserError
 from finesweep.config.identity import config_hash
 from finesweep.config.provenance import Sources
@@ -31,10 +31,24 @@ def train(args: Namespace, command: str) -> int:
     """One run, or a sweep if asked for (``-m``, or ``hydra.mode=MULTIRUN`` in an experiment file)."""
     _log_to_stderr()
     with hydra_session(args.config_dir) as hydra:
-        if args.multirun or (not args.run and hydra.get_mode(CONFIG_NAME, list(args.overrides)) == RunMode.MULTIRUN):
+        if args.multirun or (not args.run and _says_multirun(hydra, args.overrides)):
             return 1 if run_sweep(hydra, args.overrides, command, args.config_dir) else 0
-        _print_result(run_single(hydra, args.overrides, command))
+        composed = compose(hydra, args.overrides)
+        if composed.multirun and not args.run:
+            return 1 if run_sweep(hydra, args.overrides, command, args.config_dir) else 0
+        _print_result(run_single(hydra, args.overrides, command, composed))
         return 0
+
+
+def _says_multirun(hydra: Hydra, overrides: list[str]) -> bool:
+    """Whether the configuration makes a sweep of overrides that are none for a single run, or say so themselves.
+
+    Of all others their composition tells, which is needed anyway.
+    """
+    parsed = parse_overrides(hydra, overrides)
+    if any(each.is_sweep_override() or each.key_or_group == "hydra.mode" for each in parsed):
+        return bool(hydra.get_mode(CONFIG_NAME, list(overrides)) == RunMode.MULTIRUN)
+    return False
 
 
 def _print_result(record: RunRecord) -> None:
@@ -47,13 +61,13 @@ def _print_result(record: RunRecord) -> None:
     print(f"Results: {record.folder}/report.md")
 
 
-def run_single(hydra: Hydra, overrides: list[str], command: str) -> RunRecord:
-    """Compose, check and train one run; the newest unfinished one of the same configuration goes on.
+def run_single(hydra: Hydra, overrides: list[str], command: str, composed: Composition) -> RunRecord:
+    """Check and train one run; the newest unfinished one of the same configuration goes on.
 
     Raises:
         ConfigError: with all problems of the configuration; nothing was started.
     """
-    hashed = config_hash(check(compose(hydra, overrides)))
+    hashed = config_hash(check(composed))
     named = any(text.startswith("hydra.run.dir=") for text in overrides)
     ended: list[RunRecord | Exception] = []
 

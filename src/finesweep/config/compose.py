@@ -71,10 +71,14 @@ def _short_hash(*, _root_: DictConfig) -> str:
 
 @dataclass(frozen=True)
 class Composition:
-    """A composed job: its configuration without Hydra's own part, and where each key of it was written."""
+    """A composed job: its configuration without Hydra's own part, and where each key of it was written.
+
+    ``multirun`` tells whether a file, an experiment's say, makes a sweep of it.
+    """
 
     cfg: DictConfig
     sources: Sources
+    multirun: bool = False
 
 
 class Composer:
@@ -84,7 +88,7 @@ class Composer:
         self._hydra = hydra
         self._known: dict[str, _Known] = {}
         #: Pickled: of all ways to copy a configuration the quickest, four times as quick as a deep copy.
-        self._bases: dict[tuple[str, ...], tuple[bytes, tuple[tuple[str, Path], ...]]] = {}
+        self._bases: dict[tuple[str, ...], tuple[bytes, tuple[tuple[str, Path], ...], bool]] = {}
 
     def compose(self, overrides: Sequence[str]) -> Composition:
         """Compose one job. Unknown keys do not stop it: they are added, so that the check can report all at once.
@@ -101,28 +105,29 @@ class Composer:
         key = tuple(each.input_line or "" for each in choices)
         if key not in self._bases:
             self._bases[key] = self._base(choices)
-        base, files = self._bases[key]
+        base, files, multirun = self._bases[key]
         cfg = pickle.loads(base)
         # Of Hydra's own part nothing is left here. What it would do with the values, it does: by the same function.
         values = [each for each in known if not each.options]
         own = [each.addition for each in values if not each.typed.key_or_group.startswith("hydra")]
         with config_errors():
             ConfigLoaderImpl._apply_overrides_to_config(own, cfg)
-        return Composition(cfg, Sources.of([each.typed for each in values], choices, files))
+        return Composition(cfg, Sources.of([each.typed for each in values], choices, files), multirun)
 
     def _look_at(self, override: Override) -> "_Known":
         options = _options(self._hydra, override)
         (addition,) = parse_overrides(self._hydra, [_as_addition(override, options)])
         return _Known(override, options, addition, _option_problems(override, options))
 
-    def _base(self, choices: Sequence[Override]) -> tuple[bytes, tuple[tuple[str, Path], ...]]:
+    def _base(self, choices: Sequence[Override]) -> tuple[bytes, tuple[tuple[str, Path], ...], bool]:
         cfg = compose_parsed(self._hydra, choices, RunMode.RUN)
+        multirun = cfg.hydra.mode == RunMode.MULTIRUN
         with open_dict(cfg):
             del cfg["hydra"]
         texts = [each.input_line or "" for each in choices]
         loader: Any = self._hydra.config_loader
         files = files_of(loader.compute_defaults_list(CONFIG_NAME, texts, RunMode.RUN).defaults, loader.repository)
-        return pickle.dumps(cfg, pickle.HIGHEST_PROTOCOL), files
+        return pickle.dumps(cfg, pickle.HIGHEST_PROTOCOL), files, multirun
 
 
 @dataclass(frozen=True)
