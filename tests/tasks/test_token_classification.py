@@ -89,9 +89,16 @@ WORD = st.one_of(
     ),
     st.text(st.characters(exclude_categories=["Cs"]), max_size=6),
 )
+#: Some stand in a document, between other words.
+AROUND = st.lists(WORD, max_size=12)
 SOME_ROWS = st.lists(
-    st.lists(st.tuples(WORD, st.sampled_from(LABELS)), max_size=30).map(
-        lambda pairs: {"tokens": [word for word, _ in pairs], "tags": [tag for _, tag in pairs]}
+    st.tuples(st.lists(st.tuples(WORD, st.sampled_from(LABELS)), max_size=30), AROUND, AROUND).map(
+        lambda row: {
+            "tokens": [word for word, _ in row[0]],
+            "tags": [tag for _, tag in row[0]],
+            "_left": row[1],
+            "_right": row[2],
+        }
     ),
     max_size=3,
 )

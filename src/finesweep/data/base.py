@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field
@@ -38,6 +38,8 @@ class DataSource(ABC):
             many at a time. Null: ``batch_size`` decides.
         eval_batch_size: rows in a batch of validation, test and prediction.
         max_length: sub-words in an input, special ones included.
+        context: what a model sees of a row: it alone, or neighbouring rows of its document too, as many as fill the
+            window of ``max_length``. Only the row's own words are scored.
         split_seed: draws the validation split and the limits, apart from ``seed``, so that replicates share them.
         validation_fraction: of the training rows, where the source has no validation split. Rows about the same context
             stay together, and a running text is cut once, at its end.
@@ -57,6 +59,7 @@ class DataSource(ABC):
     max_batch_tokens: PositiveInt | None
     eval_batch_size: PositiveInt
     max_length: Annotated[int, Field(ge=8)]
+    context: Literal["sentence", "document"]
     split_seed: NonNegativeInt
     validation_fraction: Annotated[float, Field(gt=0, lt=1)]
     folds: Annotated[int, Field(ge=2)] | None

@@ -20,9 +20,10 @@ def read_columns(text: str, path: str, how: Reading) -> Table:
     tags = _tags([cells for _, line, cells in rows if not line.startswith("#")], shape.width, how.tag_column)
     found: list[list[Any]] = []
     begins: list[int] = []
-    table = Table(path, list(range(shape.width)), found, begins)
+    documents: list[int] = []
+    table = Table(path, list(range(shape.width)), found, begins, documents=documents)
     block: list[list[str]] = []
-    comments = documents = before = 0
+    comments = before = 0
 
     def close() -> None:
         if block:
@@ -35,7 +36,7 @@ def read_columns(text: str, path: str, how: Reading) -> Table:
         before = number
         if _is_document(line):
             close()
-            documents += 1
+            documents.append(len(found))
         elif _is_comment(line, cells, shape.width, tags, how):
             comments += 1
         elif shape.width > 1 and not line.strip():
@@ -54,7 +55,7 @@ def read_columns(text: str, path: str, how: Reading) -> Table:
     if comments:
         table.notes.append(f"{path}: {comments} comment lines passed over")
     if documents:
-        table.notes.append(f"{path}: {documents} -DOCSTART- lines passed over")
+        table.notes.append(f"{path}: {len(documents)} -DOCSTART- lines passed over")
     return table
 
 

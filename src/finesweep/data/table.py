@@ -88,6 +88,8 @@ class Table:
         lines: the 1-based line at which each row begins; empty where the format has no lines.
         notes: what the reader decided that the user should know.
         found: a task's name of a column -> how to get at its cell, see :meth:`find`.
+        documents: the rows at which the file says that a document begins.
+        whole, places: of some rows of a file, the table of all of them, and where in it they stand.
     """
 
     path: str
@@ -96,6 +98,9 @@ class Table:
     lines: Sequence[int] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     found: dict[str, Callable[[list[Any]], Any]] = field(default_factory=dict)
+    documents: Sequence[int] = ()
+    whole: "Table | None" = None
+    places: Sequence[int] | None = None
 
     def where(self, row: int) -> str:
         """``file:line`` of a row, where it begins."""
@@ -106,7 +111,11 @@ class Table:
     def take(self, rows: Sequence[int], *notes: str) -> "Table":
         """A table of the given rows, in the given order, with more notes."""
         lines: Sequence[int] = Chosen(self.lines, rows) if len(self.lines) else []
-        return replace(self, rows=Chosen(self.rows, rows), lines=lines, notes=[*self.notes, *notes])
+        places = rows if self.places is None else Chosen(self.places, rows)
+        return replace(
+            self, rows=Chosen(self.rows, rows), lines=lines, notes=[*self.notes, *notes], documents=(),
+            whole=self.whole or self, places=places,
+        )  # fmt: skip
 
     def find(self, wanted: Wanted, settings: Mapping[str, Column]) -> "Table":
         """The same rows with the columns of a task found.

@@ -50,7 +50,8 @@ def evaluate(folder: Path, values: dict[str, Any], split: str | None) -> tuple[s
         UserError: the run has no model, the data is for another task or has no such split.
     """
     predictor = Predictor.load(folder)
-    source: DataSource = build(values["data"], values["extension_packages"])
+    # However the model was trained to see a row, so it sees it here.
+    source: DataSource = build({**values["data"], "context": predictor.context}, values["extension_packages"])
     task: Task = build(values["task"], values["extension_packages"])
     if task.name != predictor.task.name:
         raise UserError(f"the run is for {predictor.task.name}, the data for {task.name}", where=str(folder))

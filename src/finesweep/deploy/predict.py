@@ -12,9 +12,10 @@ from typing import Any, TextIO, cast
 
 from finesweep.config.errors import UserError
 from finesweep.data.formats import read
-from finesweep.data.table import Reading
+from finesweep.data.table import Reading, Table
 from finesweep.deploy.predictor import Predictor
 from finesweep.tasks.base import Row, Task
+from finesweep.tasks.context import neighbours
 
 #: Rows that are sorted by length and predicted together: enough to fill batches, few enough to stay in memory.
 _CHUNK = 2048
@@ -53,9 +54,9 @@ def predict_stream(
     with contextlib.ExitStack() as stack:
         sink = stack.enter_context(_opened(Path(output))) if output else sys.stdout
         rows = (
-            (predictor.task.row_from_text(text, "--text") for text in texts)
+            predictor.in_context(predictor.task.row_from_text(text, "--text") for text in texts)
             if texts
-            else _rows(predictor.task, path, input_format)
+            else _rows(predictor, path, input_format)
         )
         for row, prediction in predictor.in_chunks(iter(rows), _CHUNK):
             _write(sink, predictor.task, row, prediction, output_format)
@@ -77,14 +78,25 @@ def _write(sink: TextIO, task: Task, row: Row, prediction: Row, output_format: s
     sink.flush()
 
 
-def _rows(task: Task, path: str | None, input_format: str) -> Iterator[Row]:
+def _rows(predictor: Predictor, path: str | None, input_format: str) -> Iterator[Row]:
     name = path if path not in (None, "-") else None
     if input_format == "columns" or (input_format == "auto" and name and name.endswith(_COLUMN_ENDINGS)):
         if name is None:
             raise UserError("columns are read from a file: --input FILE", where="--input-format columns")
-        table = read(name, Reading(format="columns"))
-        yield from (task.row_from_object({"tokens": row[0]}, table.where(i)) for i, row in enumerate(table.rows))
-        return
+        yield from _rows_of_columns(predictor, read(name, Reading(format="columns")))
+    else:
+        yield from predictor.in_context(_rows_of_lines(predictor.task, name, input_format))
+
+
+def _rows_of_columns(predictor: Predictor, table: Table) -> Iterator[Row]:
+    rows = [predictor.task.row_from_object({"tokens": row[0]}, table.where(i)) for i, row in enumerate(table.rows)]
+    if predictor.context == "document":
+        around = neighbours(table, [row["tokens"] for row in rows], predictor.frame.max_length)
+        rows = [{**row, "_left": left, "_right": right} for row, (left, right) in zip(rows, around, strict=True)]
+    yield from rows
+
+
+def _rows_of_lines(task: Task, name: str | None, input_format: str) -> Iterator[Row]:
     with contextlib.ExitStack() as stack:
         lines: Iterable[str]
         lines = stack.enter_context(_lines_of(name)) if name else sys.stdin

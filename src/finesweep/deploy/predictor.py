@@ -1,6 +1,6 @@
 """A finished run's model, ready to predict: from rows in the task's form, or from plain text."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from finesweep.models.pretrained import EMBEDDED, PretrainedModel
 from finesweep.results.record import RunRecord
 from finesweep.strategies.base import Strategy
 from finesweep.tasks.base import Frame, Kind, Row, Task
+from finesweep.tasks.context import in_document
 from finesweep.training.precision import autocast
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ class Predictor:
         frame: what the task has to know of the model.
         batch_size: rows at a time.
         precision: as in training, so that a score is the same as the run's own.
+        context: ``document`` of a model that sees a row's neighbours: rows, in order, are then one document, or
+            several where one without words parts them.
     """
 
     task: Task
@@ -37,6 +40,7 @@ class Predictor:
     frame: Frame
     batch_size: int
     precision: str
+    context: str = "sentence"
 
     @classmethod
     def load(cls, folder: Path) -> "Predictor":
@@ -74,7 +78,8 @@ class Predictor:
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder / "model")
         data = values["data"]
         frame = Frame(tokenizer, record.labels, data["max_length"], kind)
-        return cls(task, model, frame, data["eval_batch_size"], values["trainer"]["precision"])
+        precision, context = values["trainer"]["precision"], data.get("context", "sentence")
+        return cls(task, model, frame, data["eval_batch_size"], precision, context)
 
     def predict(self, inputs: Sequence[str | Mapping[str, Any]]) -> list[dict[str, Any]]:
         """Predictions in order, in the form that the task gives them to readers.
@@ -94,9 +99,14 @@ class Predictor:
             else self.task.row_from_object(each, f"input {number}")
             for number, each in enumerate(inputs, 1)
         ]
+        rows = list(self.in_context(rows))
         return [
             self.task.readable(row, prediction) for row, prediction in zip(rows, self.predict_rows(rows), strict=True)
         ]
+
+    def in_context(self, rows: Iterable[Row]) -> Iterator[Row]:
+        """Rows, one behind the other, as the model was trained to see them: alone, or with those around them."""
+        return in_document(rows, self.frame.max_length) if self.context == "document" else iter(rows)
 
     def predict_rows(self, rows: Sequence[Row]) -> list[Row]:
         """One prediction for each row, in order."""

@@ -258,9 +258,13 @@ def find_run(text: str, root: Path = Path("outputs")) -> Path:
 
 
 def prediction_lines(rows: Sequence[dict[str, Any]], predictions: Sequence[dict[str, Any]]) -> str:
-    """Each row with its prediction beside it; keys that the row has too get ``predicted_`` before them."""
+    """Each row with its prediction beside it; keys that the row has too get ``predicted_`` before them.
+
+    Keys that begin with ``_`` are what stands around a row, and not written.
+    """
     lines = []
-    for row, prediction in zip(rows, predictions, strict=True):
+    for full, prediction in zip(rows, predictions, strict=True):
+        row = {key: value for key, value in full.items() if not key.startswith("_")}
         named = {(f"predicted_{key}" if key in row else key): value for key, value in prediction.items()}
         lines.append(json.dumps({**row, **named}, ensure_ascii=False) + "\n")
     return "".join(lines)

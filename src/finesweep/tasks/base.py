@@ -121,6 +121,8 @@ class Task(ABC):
     peft_type: ClassVar[str | None] = None
     #: Whether the model says something of each sub-word; what it says of virtual tokens before them is left out.
     of_subwords: ClassVar[bool] = False
+    #: Whether rows can be read with what stands around them in their document.
+    in_documents: ClassVar[bool] = False
     #: Whether ``corrupt`` hides some of a batch, so that the model sees another one of it each time.
     hides: ClassVar[bool] = False
     #: What of a batch goes to the model, if it is there; the rest is for the task.
@@ -130,6 +132,8 @@ class Task(ABC):
         metric = cfg["objective"]["metric"]
         if metric not in self.metric_names:
             yield "objective.metric", f"{self.name} has no metric '{metric}', only {', '.join(self.metric_names)}"
+        if cfg["data"].get("context") == "document" and not self.in_documents:
+            yield "data.context", f"{self.name} reads each row alone: set it to sentence"
 
     @property
     def wanted(self) -> Wanted:

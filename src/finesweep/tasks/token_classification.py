@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -15,6 +15,7 @@ from finesweep.data.table import Plain, Table
 from finesweep.results.tables import ReportTable, Scores
 from finesweep.tasks.base import Batch, Examples, Feature, Frame, Row, Task
 from finesweep.tasks.cells import text_of
+from finesweep.tasks.context import filled, neighbours
 from finesweep.tasks.hardest import hardest_words
 from finesweep.tasks.tag_rows import rename, tags_of, tokens_of
 from finesweep.tasks.tags import entities, label_set, to_iob2
@@ -24,8 +25,13 @@ from finesweep.tasks.windows import windows
 if TYPE_CHECKING:
     import torch
     from torch import nn
+    from transformers import PreTrainedTokenizerBase
 
     from finesweep.results.significance import Tally
+
+
+#: Rows that are encoded at a time.
+_ROWS = 1000
 
 
 @cache
@@ -57,6 +63,7 @@ class TokenClassification(Task):
     )  # fmt: skip
     plain: ClassVar[Plain] = "columns"
     of_words: ClassVar[bool] = True
+    in_documents: ClassVar[bool] = True
     of_subwords: ClassVar[bool] = True
     auto_class: ClassVar[str] = "AutoModelForTokenClassification"
     #: Other sub-words than a word's first have no say in training, so they must have none in prediction.
@@ -68,6 +75,10 @@ class TokenClassification(Task):
         splits = {}
         for split, table in tables.items():
             rows = self._rows(table, source)
+            if source.context == "document":
+                sentences = [tokens_of(cells["token"], where) for where, cells in (table.whole or table).records()]
+                for row, around in zip(rows, neighbours(table, sentences, source.max_length), strict=True):
+                    row["_left"], row["_right"] = around
             converted = to_iob2([row["tags"] for row in rows])
             for row, tags in zip(rows, converted.tags, strict=True):
                 row["tags"] = tags
@@ -104,19 +115,23 @@ class TokenClassification(Task):
         ids = {label: index for index, label in enumerate(frame.labels)}
         before, after = special_ids(tokenizer)
         capacity = frame.max_length - len(before) - len(after)
-        words = [row["tokens"] for row in rows]
-        encodings = tokenizer(words, is_split_into_words=True, add_special_tokens=False).encodings if words else []
+        encodings = _encodings(tokenizer, [row["tokens"] for row in rows])
+        around = [_encodings(tokenizer, [row.get(side, []) for row in rows]) for side in ("_left", "_right")]
         features = []
-        for index, (row, encoding) in enumerate(zip(rows, encodings, strict=True)):
+        for index, (row, encoding, left, right) in enumerate(zip(rows, encodings, *around, strict=True)):
             first, pieces = _pieces(encoding.word_ids, len(row["tokens"]))
             tags = row.get("tags")
-            for window in windows(pieces, capacity, min(self.window_overlap, capacity // 2)):
+            spans = windows(pieces, capacity, min(self.window_overlap, capacity // 2))
+            for window in spans:
                 start = first[window.start]
                 body = encoding.ids[start : start + min(capacity, sum(pieces[window.start : window.end]))]
+                moved = 0
+                if len(spans) == 1:
+                    body, moved = filled(body, left.ids, right.ids, capacity)
                 owned = [w for w in range(window.own_start, window.own_end) if pieces[w]]
                 extra = {
                     "words": owned,
-                    "positions": [len(before) + first[w] - start for w in owned],
+                    "positions": [len(before) + moved + first[w] - start for w in owned],
                     "labels": [ids.get(tags[w], IGNORED) for w in owned] if tags else [IGNORED] * len(owned),
                 }
                 features.append(Feature(index, [*before, *body, *after], extra))
@@ -201,6 +216,13 @@ class TokenClassification(Task):
         """``token<TAB>tag`` lines, and an empty one behind them."""
         pairs = zip(row["tokens"], prediction["tags"], strict=True)
         return "".join(f"{token}\t{tag}\n" for token, tag in pairs)
+
+
+def _encodings(tokenizer: "PreTrainedTokenizerBase", rows: Sequence[Sequence[str]]) -> Iterator[Any]:
+    """Sub-words of rows of words, without special ones; made as they are asked for, some rows at a time."""
+    for start in range(0, len(rows), _ROWS):
+        some = [list(words) for words in rows[start : start + _ROWS]]
+        yield from tokenizer(some, is_split_into_words=True, add_special_tokens=False).encodings
 
 
 def _spans(tokens: Sequence[str]) -> list[tuple[int, int]]:
