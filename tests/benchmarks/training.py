@@ -25,7 +25,8 @@ from machine import FINESWEEP, facts
 
 from finesweep.config.check import check
 from finesweep.config.compose import compose, hydra_session
-from finesweep.results.record import RunRecord, write_atomically
+from finesweep.results.files import write_atomically
+from finesweep.results.record import RunRecord
 from finesweep.results.tables import markdown_table
 from finesweep.training.components import Components, read_data
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from finesweep.config.errors import UserError
+from finesweep.config.identity import config_hash
 from finesweep.results.environment import environment, git_state, uncommitted
 from finesweep.results.figures import confusion_matrix
 from finesweep.results.record import RunRecord, repeatable_config
@@ -68,8 +69,9 @@ def test_runs_of_format_1_stay_readable() -> None:
     old = RunRecord.read(Path(__file__).parent / "run_of_format_1")
     assert (old.format, old.status, old.resumed) == (1, "ok", [])
     assert old.metrics["validation"]["f1"] == pytest.approx(0.0421, abs=1e-4)
-    parts = Components.of(repeatable_config(old))
-    assert parts.trainer.checkpoint_minutes == 5
+    values = repeatable_config(old)
+    assert config_hash(values) == old.config_hash  # so that what is done stays done
+    assert Components.of(values).trainer.checkpoint_minutes == 5
 
 
 def test_a_record_of_a_newer_format_says_so(tmp_path: Path) -> None:

@@ -79,7 +79,8 @@ def test_doing_it_again_gives_the_same(
     then, now = RunRecord.read(folder), RunRecord.read(folder.parent / "two")
     assert then.metrics == now.metrics
     assert then.model == now.model
-    assert now.reproduces == {"run": str(folder), "threads": 1, "verdict": "identical", "differs": []}
+    told = {"run": str(folder), "threads": 1, "batch": then.batch, "verdict": "identical", "differs": []}
+    assert now.reproduces == told
 
 
 def test_one_changed_sentence_is_refused_by_the_name_of_its_split(

@@ -26,6 +26,15 @@ NO_EFFECT = frozenset(
         "trainer.save_model",
     }
 )
+#: Keys that came later, and what they must be for a run to do what one from before did: with that they are no part of
+#: its identity, so what is done stays done. Without them a configuration of old is filled up with it.
+LATER: dict[str, Any] = {
+    "data.context": "sentence",
+    "data.effective_batch_size": 32,
+    "data.max_batch_tokens": None,
+    "trainer.checkpoint_minutes": 5,
+    "trainer.gradient_checkpointing": False,
+}
 #: Keys that set replicates of one configuration apart: another seed, another fold of the same data.
 REPLICATES = ("seed", "data.fold")
 #: The seed and the fold of a run.
@@ -78,7 +87,18 @@ def has_effect(key: str) -> bool:
 
 def effective(values: dict[str, Any]) -> dict[str, Any]:
     """What of a configuration can change a result. Secrets are no part of it, so that a record has the same hash."""
-    return without(redacted(values), NO_EFFECT)
+    unread = {"data.effective_batch_size"} if value_at(values, "data.batch_size") != "auto" else set()
+    same = {key for key, value in LATER.items() if value_at(values, key, value) == value}
+    return without(redacted(values), NO_EFFECT | unread | same)
+
+
+def filled_up(values: dict[str, Any]) -> dict[str, Any]:
+    """A configuration of old with the keys that came later."""
+    filled = dict(values)
+    for key, value in LATER.items():
+        group, _, name = key.partition(".")
+        filled[group] = {name: value, **filled.get(group, {})}
+    return filled
 
 
 def differences(then: Any, now: Any, path: str = "", *, word: str = "now") -> list[str]:

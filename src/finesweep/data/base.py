@@ -33,7 +33,8 @@ class DataSource(ABC):
     Attributes:
         name: what runs on this data are called by default.
         task: the task that the data is for.
-        batch_size: rows in a training batch, on each device.
+        batch_size: rows in a training batch, on each device; ``auto`` takes as many as fit into memory.
+        effective_batch_size: rows in an optimizer step, on all devices, where ``batch_size`` is ``auto``.
         max_batch_tokens: positions of a training batch, padding among them, in place of ``batch_size``: short rows go
             many at a time. Null: ``batch_size`` decides.
         eval_batch_size: rows in a batch of validation, test and prediction.
@@ -55,7 +56,8 @@ class DataSource(ABC):
 
     name: str
     task: str
-    batch_size: PositiveInt
+    batch_size: PositiveInt | Literal["auto"]
+    effective_batch_size: PositiveInt
     max_batch_tokens: PositiveInt | None
     eval_batch_size: PositiveInt
     max_length: Annotated[int, Field(ge=8)]
@@ -88,11 +90,22 @@ class DataSource(ABC):
             yield "data.fold", f"is {self.fold}, and data.folds says nothing of folds: set data.folds"
         if self.folds is not None and self.fold >= self.folds:
             yield "data.fold", f"is {self.fold}; of {self.folds} folds the last is {self.folds - 1}"
+        if self.batch_size == "auto":
+            yield from self._auto_problems(cfg["trainer"])
         known = cfg["task"].get("columns", {})
         for name, setting in self.columns_set().items():
             if name not in known:
                 names = ", ".join(f"{other}_column" for other in known)
                 yield f"data.{name}_column", f"is {setting!r}, but {cfg['task']['name']} reads only {names}"
+
+    def _auto_problems(self, trainer: dict[str, Any]) -> Iterator[tuple[str, str]]:
+        if trainer.get("accumulate_grad_batches") != 1:
+            yield "trainer.accumulate_grad_batches", "follows from data.batch_size=auto: leave it at 1"
+        if self.max_batch_tokens is not None:
+            yield "data.max_batch_tokens", "sizes batches itself, and so does data.batch_size=auto: set one of them"
+        if self.effective_batch_size % trainer.get("devices", 1):
+            message = f"is {self.effective_batch_size}, which {trainer['devices']} devices cannot share evenly"
+            yield "data.effective_batch_size", message
 
     def columns_set(self) -> dict[str, Column]:
         """The columns that are named or numbered, by the task's name for them."""

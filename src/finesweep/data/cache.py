@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from finesweep.results.record import to_disk
+from finesweep.results.files import to_disk
 
 #: Texts that are tokenised together.
 _BLOCK = 1000

@@ -9,7 +9,8 @@ from finesweep.config.errors import UserError
 from finesweep.config.instantiate import build
 from finesweep.data.base import DataSource
 from finesweep.deploy.predictor import Predictor
-from finesweep.results.record import prediction_lines, write_atomically
+from finesweep.results.files import write_atomically
+from finesweep.results.record import prediction_lines
 from finesweep.results.tables import Scores
 from finesweep.tasks.base import Row, Task
 

@@ -16,6 +16,11 @@ from finesweep.config.secrets import redacted_diff
 
 #: Bytes of a diff that are kept; more is no small change to a known commit.
 _LARGEST_DIFF = 10_000_000
+#: Files of a container, of the newer kind and the older: its limit of memory, and what it uses.
+_CGROUP = {
+    "memory.max": "memory.current",
+    "memory/memory.limit_in_bytes": "memory/memory.usage_in_bytes",
+}
 
 
 def git_state(folder: Path, but: Path | None = None) -> dict[str, Any]:
@@ -142,10 +147,36 @@ def machine_memory() -> int | None:
     limits = []
     with contextlib.suppress(AttributeError, ValueError, OSError):  # not on Windows
         limits.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    for file in ("memory.max", "memory/memory.limit_in_bytes"):
+    for file in _CGROUP:
         with contextlib.suppress(OSError, ValueError):  # no such limit, or `max`
             limits.append(int((Path("/sys/fs/cgroup") / file).read_text()))
     return min(limits, default=None)
+
+
+def free_memory(device: Any, devices: int) -> int | None:
+    """Bytes that are free on a torch device; None where nothing tells.
+
+    Of a CPU what the system could give to this process without paging, within the limit of its container. Of several
+    devices nine tenths of what the smallest has, so that all of them come to the same.
+    """
+    import torch
+
+    if device.type == "cuda" and devices > 1:
+        return int(0.9 * min(torch.cuda.get_device_properties(i).total_memory for i in range(devices)))
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    if devices > 1:
+        whole = machine_memory()
+        return None if whole is None else int(0.9 * whole / devices)
+    free = []
+    with contextlib.suppress(OSError):
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        free += [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable")]
+    for limit, used in _CGROUP.items():
+        with contextlib.suppress(OSError, ValueError):  # no such limit, or `max`
+            group = Path("/sys/fs/cgroup")
+            free.append(int((group / limit).read_text()) - int((group / used).read_text()))
+    return min(free, default=None)
 
 
 class PeakMemory:

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from finesweep.results.files import write_atomically
 from finesweep.results.ranking import Entry, entries, same_rows
-from finesweep.results.record import RunRecord, write_atomically
+from finesweep.results.record import RunRecord
 from finesweep.results.tables import cell_text, markdown_table, numeric, size_text, spaced_text
 
 #: Rows that a terminal shows.

@@ -3,21 +3,27 @@
 import contextlib
 import json
 import logging
-import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
-from uuid import uuid4
 
 import yaml
 
 from finesweep.config.errors import UserError
-from finesweep.config.identity import REPLICATES, Replicate, config_hash, configuration, has_effect, replicate
+from finesweep.config.identity import (
+    REPLICATES,
+    Replicate,
+    config_hash,
+    configuration,
+    filled_up,
+    has_effect,
+    replicate,
+)
 from finesweep.config.secrets import is_redacted, redacted, redacted_text
+from finesweep.results.files import write_atomically
 
 FILE = "record.json"
 #: What a job of a sweep has printed, beside its record.
@@ -40,6 +46,7 @@ class RunRecord:
         config_hash: of the resolved configuration, see :func:`finesweep.config.identity.config_hash`.
         overrides: what was changed on the command line, without a sweep's other jobs.
         data: for each split its rows, their fingerprint and where they came from.
+        batch: ``rows`` of a training batch, and how many of them ``accumulate`` to an optimizer step.
         model: ``fingerprint`` of the files that it was loaded from, and of the trained ``weights``; ``dropped``, why
             it is not there any more, if a sweep had better ones.
         labels: in the order of the model's outputs.
@@ -52,7 +59,8 @@ class RunRecord:
         process: which one works or worked on it last, ``pid`` and ``host``.
         resumed: for each time that it went on after a stop: ``at``, the ``step``, and what of the environment
             ``differs`` from the first time.
-        reproduces: the ``run`` that it does again, with how many ``threads``, the ``verdict`` and what ``differs``.
+        reproduces: the ``run`` that it does again, with how many ``threads`` and which ``batch``, the ``verdict`` and
+            what ``differs``.
         notes: what the data reader decided that the user should know.
     """
 
@@ -69,6 +77,7 @@ class RunRecord:
     git: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, Any] = field(default_factory=dict)
     data: dict[str, dict[str, Any]] = field(default_factory=dict)
+    batch: dict[str, int] = field(default_factory=dict)
     model: dict[str, Any] = field(default_factory=dict)
     labels: list[str] = field(default_factory=list)
     parameters: dict[str, int] = field(default_factory=dict)
@@ -158,8 +167,7 @@ def recorded_config(record: RunRecord) -> dict[str, Any]:
     if config_hash(values) != record.config_hash:
         where = str(record.folder / FILE if record.config else file)
         raise UserError("this is not the configuration of the run: its hash is another one", where=where)
-    # Keys that came later and change no result: configurations of old do not have them.
-    return {**values, "trainer": {"checkpoint_minutes": 5, **values.get("trainer", {})}}
+    return filled_up(values)
 
 
 def repeatable_config(record: RunRecord) -> dict[str, Any]:
@@ -273,32 +281,3 @@ def prediction_lines(rows: Sequence[dict[str, Any]], predictions: Sequence[dict[
 def now() -> str:
     """The time, to the microsecond: of two runs, the newer can be told."""
     return datetime.now(UTC).isoformat()
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a file so that whoever looks sees the old content or the new, never a part."""
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A file to be written, which takes the place of ``path`` once it is whole and on the disk."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
-    try:
-        yield temporary
-        to_disk(temporary)
-        temporary.replace(path)
-        to_disk(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def to_disk(path: Path) -> None:
-    """Wait until a file, or the names in a folder, would outlive a power cut."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

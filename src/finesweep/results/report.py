@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from finesweep.results.figures import confusion_matrix, learning_curve
-from finesweep.results.record import RunRecord, write_atomically
+from finesweep.results.files import write_atomically
+from finesweep.results.record import RunRecord
 from finesweep.results.tables import ReportTable, Scores, markdown_table
 
 #: What report.md says of the scores, for programs.

@@ -9,7 +9,7 @@ from filelock import FileLock
 
 from finesweep.config.errors import UserError
 from finesweep.config.secrets import is_redacted, redacted
-from finesweep.results.record import write_atomically
+from finesweep.results.files import write_atomically
 
 FILE = "sweep.json"
 _DIR = "hydra.sweep.dir="

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from finesweep.config.identity import REPLICATES
+from finesweep.results.files import write_atomically
 from finesweep.results.folders import size_of
 from finesweep.results.lock import LiveError, locked
 from finesweep.results.ranking import Entry, entries
-from finesweep.results.record import RunRecord, write_atomically
+from finesweep.results.record import RunRecord
 from finesweep.results.tables import size_text
 from finesweep.sweeps.settings import Direction
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from finesweep.config.errors import LostError
-from finesweep.results.record import write_atomically
+from finesweep.results.files import write_atomically
 
 #: Seconds between two signs of life, and how many may be missed. Clocks of two machines are never compared.
 BEAT = 5.0

@@ -24,7 +24,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from finesweep.config.errors import UserError
 from finesweep.config.secrets import redacted_text
-from finesweep.results.record import write_atomically
+from finesweep.results.files import write_atomically
 from finesweep.sweeps.axes import Axis
 from finesweep.sweeps.settings import Direction, Search
 

@@ -1,20 +1,29 @@
 """From the components of a run to what its training works with: data read, model loaded, strategy applied."""
 
+import os
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
+
+import torch
 
 from finesweep.data.module import DataModule
+from finesweep.models.checkpointing import checkpoint_layers
 from finesweep.models.pretrained import Loaded
-from finesweep.tasks.base import Examples
+from finesweep.tasks.base import Batch, Examples
+from finesweep.training.batch_size import fitting
 from finesweep.training.components import Components, encoded, frame_of, parameter_counts, read_data
 from finesweep.training.encode_once import encode_once
 from finesweep.training.module import FineTuner, seed_generators
+from finesweep.training.precision import autocast
 
 
 @dataclass
 class Assembled:
     """What a training works with."""
 
+    parts: Components  # with the batch that fits
+    batch: dict[str, int]
     examples: Examples
     loaded: Loaded
     tuner: FineTuner
@@ -28,8 +37,11 @@ class Assembled:
         return parameter_counts(self.tuner.model)
 
 
-def assemble(parts: Components) -> Assembled:
+def assemble(parts: Components, batch: dict[str, int]) -> Assembled:
     """Read, load, apply, encode. The generators are seeded first: the head's weights depend on the seed alone.
+
+    Args:
+        batch: ``rows`` and ``accumulate`` of a run that this one does again or goes on with; empty of a new one.
 
     Raises:
         UserError: data or model are not what the configuration says.
@@ -39,21 +51,35 @@ def assemble(parts: Components) -> Assembled:
     loaded = parts.model.load(parts.task, examples.labels, parts.longest, parts.strategy.loading())
     model = parts.apply(loaded)
     features = encoded(parts, examples, loaded)
-    task, source, trainer = parts.task, parts.data, parts.trainer
     frame = frame_of(parts, examples, loaded)
+    if parts.trainer.gradient_checkpointing:
+        checkpoint_layers(model)
+    device = torch.device("cpu")
+    if parts.trainer.accelerator == "gpu":
+        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+    model.to(device)
+
+    def forward(batch: Batch) -> Any:
+        with autocast(parts.trainer.precision, device.type):
+            return task.forward(model, batch)
+
+    task = parts.task
+    size = batch or fitting(parts, model, frame, features, forward)
+    parts = parts.sized(size["rows"], size["accumulate"])
+    source, trainer = parts.data, parts.trainer
     data = DataModule(
         examples.splits,
         features,
         partial(task.collate, frame=frame),
         task.weight,
-        batch_size=source.batch_size,
+        batch_size=size["rows"],
         eval_batch_size=source.eval_batch_size,
         max_batch_tokens=source.max_batch_tokens,
         accumulate=trainer.accumulate_grad_batches,
         seed=parts.seed,
         num_workers=source.num_workers,
     )
-    once = encode_once(parts, loaded, model, features, frame)
+    once = encode_once(parts, loaded, model, features, frame, forward)
     data.states.update(once.rows or {})
     tuner = FineTuner(
         model,
@@ -69,4 +95,4 @@ def assemble(parts: Components) -> Assembled:
     )
     if once.why_not:
         examples.notes.append(once.why_not)
-    return Assembled(examples, loaded, tuner, data, once.seconds)
+    return Assembled(parts, size, examples, loaded, tuner, data, once.seconds)

@@ -10,8 +10,9 @@ from finesweep.config.errors import ChangedError, UserError
 from finesweep.config.identity import config_hash, differences, effective
 from finesweep.config.secrets import redacted, redacted_text
 from finesweep.results.environment import changed_code, git_state, source_state, uncommitted
+from finesweep.results.files import write_atomically
 from finesweep.results.lock import this_process
-from finesweep.results.record import FILE, FORMAT, RunRecord, now, write_atomically
+from finesweep.results.record import FILE, FORMAT, RunRecord, now
 from finesweep.training.checkpoint import Checkpoints
 
 if TYPE_CHECKING:
@@ -48,7 +49,8 @@ def begin(
         record = RunRecord(folder, values["name"], values["seed"], config_hash(values), *asked)
         record.config, record.sweep, record.cwd = values, sweep, str(Path.cwd())
         if like is not None:
-            record.reproduces = {"run": str(like.folder), "threads": like.environment.get("threads")}
+            threads = like.environment.get("threads")
+            record.reproduces = {"run": str(like.folder), "threads": threads, "batch": like.batch}
         record.git = git_state(Path.cwd(), but=folder)
         source = source_state()
         if source is not None and source["commit"] != record.git["commit"]:

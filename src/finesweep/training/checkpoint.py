@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from finesweep.config.errors import TrainingError
-from finesweep.results.record import to_disk
+from finesweep.results.files import to_disk
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

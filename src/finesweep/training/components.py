@@ -4,7 +4,7 @@ Nothing here takes Lightning, which is slow to import: a dry run needs only this
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib import metadata
 from pathlib import Path
@@ -72,11 +72,17 @@ class Components:
         freeze(model, trainable)
         return model
 
+    def sized(self, rows: int, accumulate: int) -> "Components":
+        """The same with so many rows in a batch, and so many batches in an optimizer step."""
+        data, trainer = replace(self.data, batch_size=rows), replace(self.trainer, accumulate_grad_batches=accumulate)
+        return replace(self, data=data, trainer=trainer)
+
     def total_steps(self, features: Sequence[Feature]) -> int:
         """Optimizer steps of the whole training on these features."""
         data, trainer = self.data, self.trainer
+        rows = data.effective_batch_size // trainer.devices if data.batch_size == "auto" else data.batch_size
         epoch = steps_per_epoch(
-            lengths_of(features), data.batch_size, max_tokens=data.max_batch_tokens,
+            lengths_of(features), rows, max_tokens=data.max_batch_tokens,
             accumulate=trainer.accumulate_grad_batches, world_size=trainer.devices,
         )  # fmt: skip
         steps = epoch * trainer.max_epochs

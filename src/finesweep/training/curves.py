@@ -9,7 +9,7 @@ from typing import Any
 
 from pytorch_lightning.loggers.logger import Logger
 
-from finesweep.results.record import write_atomically
+from finesweep.results.files import write_atomically
 
 
 class CurveLogger(Logger):

@@ -11,7 +11,7 @@ import numpy as np
 
 from finesweep.data.cache import blocks
 from finesweep.results.figures import data_figure
-from finesweep.results.record import write_atomically
+from finesweep.results.files import write_atomically
 from finesweep.results.tables import ReportTable
 from finesweep.training.components import Components, read_data
 

@@ -4,7 +4,6 @@ What lies below the first layer that trains gives the same for the same row in e
 are written to a file that is read through memory, and the layers that gave them return them from there.
 """
 
-import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -24,7 +23,6 @@ from finesweep.strategies.base import set_modes
 from finesweep.tasks.base import Batch, Frame
 from finesweep.training.components import Components, Features
 from finesweep.training.features import Stored
-from finesweep.training.precision import autocast
 from finesweep.training.states import Maker, Replay, StateRows, Store
 
 #: Splits whose rows come again and again.
@@ -48,25 +46,26 @@ class Encoded:
     why_not: str = ""
 
 
-def encode_once(parts: Components, loaded: Loaded, model: nn.Module, features: Features, frame: Frame) -> Encoded:
+def encode_once(
+    parts: Components,
+    loaded: Loaded,
+    model: nn.Module,
+    features: Features,
+    frame: Frame,
+    forward: Callable[[Batch], Any],
+) -> Encoded:
     """The states that leave the frozen part of a model, from the disk or computed now.
 
     Args:
-        model: with the strategy applied.
+        model: with the strategy applied, on its device.
+        forward: of the model, under the precision of the training.
     """
     begun, task = time.perf_counter(), parts.task
     again = {split: each for split in _SPLITS if isinstance(each := features[split], Stored)}
     if not parts.cache_gb or task.hides or loaded.kind == "encoder-decoder" or len(again) < len(_SPLITS):
         return Encoded()
     assert parts.cache_dir is not None  # or the features would not be stored
-    device = torch.device("cpu")
-    if parts.trainer.accelerator == "gpu":
-        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
-    model.to(device)
-
-    def forward(batch: Batch) -> Any:
-        with autocast(parts.trainer.precision, device.type):
-            return task.forward(model, batch)
+    device = next(model.parameters()).device
 
     def batch(split: str, indices: list[int]) -> Batch:
         made = task.collate([features[split][i] for i in indices], frame)

@@ -103,6 +103,8 @@ def _memory(model: Any, features: Sequence[Feature], parameters: Mapping[str, in
     config: Any = model.config
     longest = int(lengths_of(features).max())
     batch, hidden = values["data"]["batch_size"], _of(config, "hidden_size", "dim")
+    if batch == "auto":  # which finds one that fits
+        batch = 1
     if budget := values["data"]["max_batch_tokens"]:
         batch = max(1, budget // longest)
     layers, heads = _of(config, "num_hidden_layers", "n_layers"), _of(config, "num_attention_heads", "n_heads")

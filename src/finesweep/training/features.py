@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from finesweep.data.table import Lazy
-from finesweep.results.record import replacing
+from finesweep.results.files import replacing
 from finesweep.tasks.base import Feature
 
 #: Of the layout of the files; another one reads no file of this.

@@ -12,12 +12,13 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
-from finesweep.config.errors import ChangedError, LostError, PrunedError
+from finesweep.config.errors import ChangedError, LostError, PrunedError, TrainingError
 from finesweep.config.identity import effective
 from finesweep.config.interrupt import Interrupted, StopRequest
 from finesweep.results.environment import PeakMemory, environment
+from finesweep.results.files import write_atomically
 from finesweep.results.lock import locked
-from finesweep.results.record import FILE, RunRecord, Status, prediction_lines, write_atomically
+from finesweep.results.record import FILE, RunRecord, Status, prediction_lines
 from finesweep.results.report import model_card, write_report
 from finesweep.results.tables import ReportTable
 from finesweep.training.assemble import Assembled, assemble
@@ -121,7 +122,11 @@ def _on_device(
     # Other threads, other last digits: a run that goes on or is done again has as many as it began with.
     torch.set_num_threads(parts.trainer.threads or (record.environment or record.reproduces).get("threads") or threads)
     with fast_cpu() if parts.trainer.accelerator == "cpu" else contextlib.nullcontext():
-        _train(rank, record, parts, values, sweep, supervisor)
+        try:
+            _train(rank, record, parts, values, sweep, supervisor)
+        except torch.OutOfMemoryError as error:
+            remedy = "data.batch_size=auto finds a batch that fits, trainer.gradient_checkpointing=true needs less"
+            raise TrainingError("the GPU ran out of memory", where="training", remedy=remedy) from error
 
 
 def _train(
@@ -131,7 +136,8 @@ def _train(
     memory = PeakMemory()
     here = environment()
     record.environment = record.environment or here
-    work = assemble(parts)
+    work = assemble(parts, record.batch or record.reproduces.get("batch", {}))
+    parts, record.batch = work.parts, work.batch
     record.labels, record.notes = work.examples.labels, work.examples.notes
     record.data = data_record(work.examples)
     record.model = {"fingerprint": work.loaded.fingerprint}

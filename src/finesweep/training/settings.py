@@ -32,6 +32,7 @@ class TrainerSettings:
     deterministic: bool
     gradient_clip_val: Positive | None
     accumulate_grad_batches: PositiveInt
+    gradient_checkpointing: bool
     val_check_interval: Annotated[float, Field(gt=0, le=1)]
     early_stopping: EarlyStopping
     checkpoint_minutes: NonNegative | None

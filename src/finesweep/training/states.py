@@ -17,7 +17,7 @@ from filelock import FileLock
 from torch import nn
 
 from finesweep.data.batch_plan import evaluation_plan
-from finesweep.results.record import replacing
+from finesweep.results.files import replacing
 
 #: Rows that are encoded at a time. The last digits of a state depend on it, so no run has a say in it.
 _ROWS = 64

@@ -8,6 +8,7 @@ from typing import Any
 
 from finesweep.config.identity import value_at
 from finesweep.results.configurations import originals
+from finesweep.results.files import write_atomically
 from finesweep.results.leaderboard import Entry, entries, table, write_leaderboard
 from finesweep.results.page.best import best
 from finesweep.results.page.curves import learning_curves
@@ -15,7 +16,7 @@ from finesweep.results.page.facts import commands, endings, facts, machines, pac
 from finesweep.results.page.figure import Figure, score
 from finesweep.results.page.figures import cost, importance, parallel_coordinates, seeds
 from finesweep.results.page.links import href
-from finesweep.results.record import RunRecord, records_below, write_atomically
+from finesweep.results.record import RunRecord, records_below
 from finesweep.results.tables import numeric, spaced_text
 
 PAGE = "report.html"
