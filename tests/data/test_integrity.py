@@ -47,7 +47,7 @@ def change(file: Path, old: str, new: str) -> None:
 
 def seen(values: dict[str, Any]) -> tuple[dict[str, Any], list[Any]]:
     """The record of the data, and what the model gets to see of it."""
-    work = assemble(Components.of(values))
+    work = assemble(Components.of(values), {})
     features = [(f.input_ids, f.extra) for split in work.data.features.values() for f in split]
     return data_record(work.examples), features
 

@@ -314,10 +314,10 @@ def test_hidden_sub_words_are_masked_replaced_or_left_by_their_shares(make: Call
 
 
 def test_shares_above_one_are_found_before_the_run(make: Callable[..., Any]) -> None:
-    cfg = {"objective": {"metric": "loss"}}
+    cfg = {"objective": {"metric": "loss"}, "data": {}}
     assert list(make("masked_lm").problems(cfg)) == []
     assert [key for key, _ in make("masked_lm", random_fraction=0.3).problems(cfg)] == ["task.random_fraction"]
-    assert [key for key, _ in make("masked_lm").problems({"objective": {"metric": "f1"}})] == ["objective.metric"]
+    assert [key for key, _ in make("masked_lm").problems(cfg | {"objective": {"metric": "f1"}})] == ["objective.metric"]
 
 
 # --- losses and scores --------------------------------------------------------------------------------------------

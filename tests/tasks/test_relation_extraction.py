@@ -251,7 +251,7 @@ def test_a_marker_that_is_no_token_of_the_vocabulary_is_refused(marker: str) -> 
 
 
 def test_there_must_be_four_markers() -> None:
-    cfg = {"objective": {"metric": "f1"}}
+    cfg = {"objective": {"metric": "f1"}, "data": {}}
     assert list(TASK.problems(cfg)) == []
     assert list(task_of("relation_extraction", markers=["@", "#"]).problems(cfg)) == [
         ("task.markers", "should be four, before and behind each entity, not 2")

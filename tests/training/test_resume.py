@@ -44,6 +44,8 @@ OTHERS = {
     "bfloat16": ["trainer.precision=bf16-mixed"],
     "max_steps in mid-epoch": ["trainer.max_steps=19"],
     "a process that builds batches": ["data.num_workers=1"],
+    "averaged weights": ["trainer.ema_decay=0.9", "trainer.val_check_interval=0.3"],
+    "layers that run twice": ["trainer.gradient_checkpointing=true", "data.max_batch_tokens=200"],
 }
 
 
@@ -79,11 +81,13 @@ def test_kills_of_other_kinds_of_runs_change_nothing(case: str, whole: Callable[
     assert outcome(tmp_path / "run") == outcome(reference)
 
 
-def test_a_kill_in_validation_changes_nothing(whole: Callable[..., Path], tmp_path: Path) -> None:
-    """SIGTERM in the last validation of an epoch, right after its last step: the validation is then still due."""
-    reference = whole()
+@pytest.mark.parametrize("more", [[], pytest.param(["trainer.ema_decay=0.9"], marks=[pytest.mark.slow])])
+def test_a_kill_in_validation_changes_nothing(more: list[str], whole: Callable[..., Path], tmp_path: Path) -> None:
+    """SIGTERM in the last validation of an epoch, right after its last step: the validation is then still due, and of
+    an average it is the weights that are trained on which the checkpoint must hold."""
+    reference = whole(*more)
     folder = tmp_path / "run"
-    overrides = ["train", *SHORT, "trainer.checkpoint_minutes=null", f"hydra.run.dir={folder}"]
+    overrides = ["train", *SHORT, *more, "trainer.checkpoint_minutes=null", f"hydra.run.dir={folder}"]
     process = start(*overrides)
 
     def validating() -> bool:  # the curve's last row before a validation is the loss of its epoch

@@ -14,6 +14,7 @@ import torch
 
 from finesweep.config.interrupt import StopRequest
 from finesweep.training.assemble import Assembled
+from finesweep.training.averaging import Averaging
 from finesweep.training.callbacks import Monitor, Selection
 from finesweep.training.checkpoint import Checkpoints, load_weights, weights
 from finesweep.training.curves import CurveLogger
@@ -21,7 +22,7 @@ from finesweep.training.module import FineTuner
 from finesweep.training.optimizers import load_optimizer_state, optimizer_state
 from finesweep.training.supervision import Supervisor
 
-_MODEL, _OPTIMIZER, _GRADIENT = "model.", "optimizer.", "gradient."
+_MODEL, _OPTIMIZER, _GRADIENT, _AVERAGE = "model.", "optimizer.", "gradient.", "average."
 State = dict[str, Any]
 
 
@@ -45,10 +46,11 @@ class Checkpointer(pl.Callback):
         curves: CurveLogger,
         stop: StopRequest,
         supervisor: Supervisor,
+        averaging: Averaging,
     ) -> None:
         self._checkpoints, self._identity, self._minutes = checkpoints, identity, minutes
         self._selection, self._monitor, self._curves, self._stop = selection, monitor, curves, stop
-        self._supervisor = supervisor
+        self._supervisor, self.averaging = supervisor, averaging
         self.before: dict[str, float] = {}  # metrics of the untrained model, which are part of the record
         self.validation_due = False  # before the training goes on
         self.trained = False  # to its end: only the best weights are to be scored still
@@ -119,11 +121,13 @@ class Checkpointer(pl.Callback):
         if not trainer.is_global_zero:
             return
         self._supervisor.check()
+        self.averaging.put_back(pl_module)  # a signal may come while the average is scored
         kept = {}
         if not self.trained or self._selection.value is None:  # else the best weights are what counts
             kept = {_MODEL + name: tensor for name, tensor in weights(pl_module.model, pl_module.trainable()).items()}
         optimizer: State = {}
         if not self.trained:
+            kept |= {_AVERAGE + name: tensor for name, tensor in self.averaging.tensors.items()}
             tensors, optimizer = optimizer_state(trainer.optimizers[0])
             kept |= {_OPTIMIZER + name: tensor for name, tensor in tensors.items()}
             if not self._whole_step:
@@ -150,6 +154,7 @@ class Checkpointer(pl.Callback):
     def restore(self, tensors: dict[str, torch.Tensor], state: State, trainer: pl.Trainer, work: Assembled) -> None:
         """Put everything back but the optimizer, which is not there before the training starts."""
         load_weights(work.tuner.model, _below(tensors, _MODEL))
+        self.averaging.load(_below(tensors, _AVERAGE), state["step"], work.tuner)
         self._tensors, self._state = tensors, state
         self._selection.load_state_dict(state["selection"])
         self._monitor.load_state_dict(state["monitor"])

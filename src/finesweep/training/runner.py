@@ -22,6 +22,7 @@ from finesweep.results.record import FILE, RunRecord, Status, prediction_lines
 from finesweep.results.report import model_card, write_report
 from finesweep.results.tables import ReportTable
 from finesweep.training.assemble import Assembled, assemble
+from finesweep.training.averaging import Averaging
 from finesweep.training.begin import begin, latest_state
 from finesweep.training.callbacks import Monitor, Selection
 from finesweep.training.checkpoint import Checkpoints, digest, load_weights, read, weights
@@ -151,7 +152,8 @@ def _train(
     stop = StopRequest(impatient=parts.trainer.devices == 1)
     identity = {"config": effective(values), "data": record.data, "model": record.model["fingerprint"]}
     minutes = parts.trainer.checkpoint_minutes
-    keeper = Checkpointer(checkpoints, identity, minutes, selection, monitor, curves, stop, supervisor)
+    averaging = Averaging(parts.trainer.ema_decay)
+    keeper = Checkpointer(checkpoints, identity, minutes, selection, monitor, curves, stop, supervisor, averaging)
     latest, notes = latest_state(checkpoints, identity, record, here) if record.resumed else (None, [])
     if rank == 0:
         supervisor.check()
@@ -159,7 +161,7 @@ def _train(
         for note in [*record.notes, *notes]:
             logging.getLogger("finesweep").warning(note)
 
-    callbacks: list[pl.Callback] = [selection, monitor, Progress(supervisor)]
+    callbacks: list[pl.Callback] = [selection, averaging, monitor, Progress(supervisor)]
     if parts.trainer.progress:
         title = " ".join(record.overrides) if sweep else record.name
         callbacks.append(ProgressBar(title, parts.objective.metric, monitor))
@@ -230,8 +232,9 @@ def _fit_and_score(
 
 def _validate(trainer: pl.Trainer, work: Assembled, selection: Selection, keeper: Checkpointer) -> None:
     """A validation that counts as one of the training."""
-    _score(trainer, work, "validation")
-    selection.consider(trainer, work.tuner)
+    with keeper.averaging.applied(work.tuner):
+        _score(trainer, work, "validation")
+        selection.consider(trainer, work.tuner)
     keeper.validation_due = False
 
 
