@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test services lint format clean
+.PHONY: setup demo test services lint format bench clean
 .DEFAULT_GOAL := demo
 
 setup: $(STAMP)
@@ -35,6 +35,10 @@ lint: setup
 format: setup
 	$(BIN)/ruff format src tests
 	$(BIN)/ruff check --fix src tests
+
+# DATA and MODEL of the environment say on what: tests/benchmarks/inputs.py.
+bench: setup
+	for name in training prediction step; do $(BIN)/python tests/benchmarks/$$name.py --output outputs/benchmarks.md || exit; done
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache
