@@ -31,12 +31,15 @@ def run(overrides: Sequence[str] = (), *, config_dir: str | Path | None = None) 
         return run_single(hydra, list(overrides), "", compose(hydra, list(overrides)))
 
 
-def load(run: str | Path) -> "Predictor":
+def load(run: str | Path, *, int8: bool = False) -> "Predictor":
     """The model of a finished run, to predict with: ``load("outputs/…/…").predict(["some text"])``.
+
+    Args:
+        int8: let its linear layers work in 8 bits, on the CPU: faster, and a little different.
 
     Raises:
         UserError: there is no such run, or it has no model.
     """
     from finesweep.deploy.predictor import Predictor  # torch is only needed from here on
 
-    return Predictor.load(find_run(str(run)))
+    return Predictor.load(find_run(str(run)), int8=int8)

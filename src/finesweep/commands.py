@@ -229,7 +229,7 @@ def evaluate(args: Namespace) -> int:
     own = [text for text in RunRecord.read(folder).overrides if not text.lstrip("+~").startswith(chosen)]
     with hydra_session(args.config_dir) as hydra:
         values = check(compose(hydra, [*own, *args.overrides]), optional=("data.train",))
-    split, outcome = score(folder, values, args.split)
+    split, outcome = score(folder, values, args.split, int8=args.int8)
     for note in outcome.notes:
         logging.getLogger("finesweep").warning(note)
     if args.output:
@@ -247,10 +247,11 @@ def predict(args: Namespace) -> int:
     """Predict texts and write entities as JSON lines or columns."""
     from finesweep.deploy.predict import predict_stream
 
+    _log_to_stderr()
     if args.batch_size is not None and args.batch_size < 1:
         raise UserError("must be at least 1", where="--batch-size")
     predict_stream(
         find_run(args.run), texts=args.text, path=args.input, input_format=args.input_format, output=args.output,
-        output_format=args.format, batch_size=args.batch_size,
+        output_format=args.format, batch_size=args.batch_size, int8=args.int8,
     )  # fmt: skip
     return 0

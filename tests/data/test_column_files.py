@@ -10,13 +10,15 @@ from hypothesis import strategies as st
 from finesweep.config.errors import UserError
 from finesweep.data.column_files import read_columns
 from finesweep.data.formats import read
+from finesweep.data.lines import numbered
+from finesweep.data.spool import Kept
 from finesweep.data.table import Reading, Table
 
 PATH = "corpus.conll"
 
 
 def table(text: str, **how: Any) -> Table:
-    return read_columns(text, PATH, Reading(**how))
+    return read_columns(numbered(text), PATH, Reading(**how), Kept.in_memory())
 
 
 def sentences(text: str, token: int = 0, tag: int = -1, **how: Any) -> list[list[tuple[str, str]]]:

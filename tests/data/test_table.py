@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from finesweep.config.errors import UserError
-from finesweep.data.table import Chosen, Column, Records, Table, Wanted
+from finesweep.data.table import Chosen, Column, Table, Wanted
 
 TEXTS = Wanted({"text": ["text", "sentence", 0], "label": ["label", "class", -1]})
 CHOICES = Wanted({"choices": ["choices", "ending*", "sol*"], "label": ["label"]})
@@ -16,7 +16,7 @@ CHOICES = Wanted({"choices": ["choices", "ending*", "sol*"], "label": ["label"]}
 
 def found(columns: Sequence[Column], cells: Sequence[Any], wanted: Wanted = TEXTS, **settings: Column) -> Any:
     """The one row of a table by the task's names."""
-    return Records(Table("a.csv", list(columns), [list(cells)]).find(wanted, settings))[0]
+    return Table("a.csv", list(columns), [list(cells)]).find(wanted, settings).by_name[0]
 
 
 def refused(columns: Sequence[Column], wanted: Wanted = TEXTS, **settings: Column) -> UserError:
@@ -241,7 +241,7 @@ def test_records_are_the_rows_by_the_tasks_names(rows: list[list[int]]) -> None:
     wanted = Wanted({"label": ["c"], "text": ["a"], "choices": ["a*"], "both": ["x*"]}, frozenset({"choices"}))
     table = Table("a.csv", ["a", "x0", "x1"], rows).find(wanted, {"label": "x1"})
     eager = [{"label": row[2], "text": row[0], "both": row[1:]} for row in rows]
-    same(Records(table), eager)
+    same(table.by_name, eager)
     assert list(table.records()) == [(f"a.csv, row {i}", record) for i, record in enumerate(eager, 1)]
 
 
@@ -261,7 +261,7 @@ def test_a_table_of_some_rows_is_that_of_a_file_with_just_them(data: st.DataObje
     table = Table("a.csv", ["text", "x", "label"], rows, lines, ["first"]).find(TEXTS, {})
     taken = data.draw(st.permutations(range(len(rows))).map(lambda order: order[: len(order) // 2]))
     some = table.take(taken, "second")
-    same(Records(some), [{"text": rows[i][0], "label": rows[i][2]} for i in taken])
+    same(some.by_name, [{"text": rows[i][0], "label": rows[i][2]} for i in taken])
     assert [some.where(row) for row in range(len(taken))] == [f"a.csv:{lines[i]}" for i in taken]
     assert (some.notes, table.notes) == (["first", "second"], ["first"])
 
@@ -272,7 +272,7 @@ def test_rows_without_lines_are_counted_anew_in_a_table_of_some() -> None:
 
 def test_only_what_is_asked_for_is_read() -> None:
     rows = Asked([[f"t{i}", f"l{i}"] for i in range(9)])
-    records = Records(Table("a.csv", ["text", "label"], rows).find(TEXTS, {}).take([7, 3, 5]).take([2, 0]))
+    records = Table("a.csv", ["text", "label"], rows).find(TEXTS, {}).take([7, 3, 5]).take([2, 0]).by_name
     assert (len(records), rows.asked) == (2, [])
     assert records[0] == {"text": "t5", "label": "l5"}
     assert rows.asked == [5]

@@ -35,7 +35,7 @@ def table(scores: Scores, title: str) -> dict[str, list[Any]]:
 @given(pairs())
 def test_entity_scores_are_seqevals(pair: tuple[Tags, Tags]) -> None:
     gold, predicted = pair
-    metrics = score_tags(gold, predicted).metrics
+    metrics = score_tags(zip(gold, predicted, strict=True)).metrics
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         expected = [score(gold, predicted, zero_division=0) for score in (precision_score, recall_score, f1_score)]
@@ -47,7 +47,7 @@ def test_entity_scores_are_those_of_sets_of_entities(pair: tuple[Tags, Tags]) ->
     """Counted without any library: a hit has the same sentence, ends and type."""
     gold, predicted = ({(i, e) for i, tags in enumerate(side) for e in entities(tags)} for side in pair)
     hits = len(gold & predicted)
-    metrics = score_tags(*pair).metrics
+    metrics = score_tags(zip(*pair, strict=True)).metrics
     assert metrics["precision"] == pytest.approx(hits / len(predicted) if predicted else 0.0)
     assert metrics["recall"] == pytest.approx(hits / len(gold) if gold else 0.0)
     assert metrics["f1"] == pytest.approx(2 * hits / (len(gold) + len(predicted)) if gold | predicted else 0.0)
@@ -56,7 +56,7 @@ def test_entity_scores_are_those_of_sets_of_entities(pair: tuple[Tags, Tags]) ->
 @given(pairs())
 def test_the_table_of_tokens_is_scikit_learns(pair: tuple[Tags, Tags]) -> None:
     gold, predicted = ([tag for tags in side for tag in tags] for side in pair)
-    scores = score_tags(*pair)
+    scores = score_tags(zip(*pair, strict=True))
     found = table(scores, "Tokens")
     report = classification_report(gold, predicted, output_dict=True, zero_division=0)
     accuracy = report.pop("accuracy")
@@ -71,7 +71,7 @@ def test_the_table_of_tokens_is_scikit_learns(pair: tuple[Tags, Tags]) -> None:
 
 @given(pairs())
 def test_the_confusion_matrix_counts_every_word_once(pair: tuple[Tags, Tags]) -> None:
-    scores = score_tags(*pair)
+    scores = score_tags(zip(*pair, strict=True))
     labels = scores.confusion_labels
     assert set(labels) == {tag for side in pair for tags in side for tag in tags}
     words = [(g, p) for gold, predicted in zip(*pair, strict=True) for g, p in zip(gold, predicted, strict=True)]
@@ -94,13 +94,13 @@ def test_the_confusion_matrix_counts_every_word_once(pair: tuple[Tags, Tags]) ->
     ],
 )
 def test_small_cases(gold: str, predicted: str, precision: float, recall: float, f1: float) -> None:
-    metrics = score_tags([gold.split()], [predicted.split()]).metrics
+    metrics = score_tags([(gold.split(), predicted.split())]).metrics
     assert [metrics[key] for key in ("precision", "recall", "f1")] == pytest.approx([precision, recall, f1])
 
 
 def test_the_table_of_entities_has_a_row_for_each_type_and_average() -> None:
     gold = [["B-PER", "I-PER", "O"], ["B-LOC", "B-LOC"]]
-    scores = score_tags(gold, [["B-PER", "I-PER", "B-ORG"], ["B-LOC", "O"]])
+    scores = score_tags(zip(gold, [["B-PER", "I-PER", "B-ORG"], ["B-LOC", "O"]], strict=True))
     assert table(scores, "Entities") == {
         "LOC": [1.0, 0.5, 0.6667, 2],
         "ORG": [0.0, 0.0, 0.0, 0],
@@ -125,7 +125,7 @@ def test_the_table_of_entities_has_a_row_for_each_type_and_average() -> None:
 def test_without_entities_on_a_side_scores_are_zero_and_nobody_is_warned(
     gold: Tags, predicted: Tags, accuracy: float
 ) -> None:
-    scores = score_tags(gold, predicted)
+    scores = score_tags(zip(gold, predicted, strict=True))
     assert [scores.metrics[key] for key in ("precision", "recall", "f1")] == [0.0, 0.0, 0.0]
     assert scores.metrics["token_accuracy"] == pytest.approx(accuracy)
     everything = {tag for tags in (*gold, *predicted) for tag in tags}

@@ -1,42 +1,44 @@
 """Column files: one token a line with its columns, a blank line between sentences (CoNLL-2003, WNUT, GermEval, …)."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from finesweep.config.errors import UserError
+from finesweep.data.spool import Kept
 from finesweep.data.table import Reading, Table
 
 #: Tags of the schemes IOB, IOBES, BILOU and BMES. Anything else beside a leading '#' makes the line a comment.
 _TAG = re.compile(r"O|[BIESLUM]-\S+")
 
 
-def read_columns(text: str, path: str, how: Reading) -> Table:
-    """One token a line, a blank line between rows. Tabs part the columns if they do in the first line, else blanks."""
-    lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip(" \t")]
+def read_columns(lines: Iterable[tuple[int, str]], path: str, how: Reading, kept: Kept) -> Table:
+    """One token a line, a blank line between rows. Tabs part the columns if they do in the first line, else blanks.
+
+    Args:
+        lines: of the file with their numbers; they are gone through more than once.
+        kept: takes the rows.
+    """
     shape = _shape(lines, how)
-    rows = [(number, line, _cells(line, shape.tabbed)) for number, line in lines]
-    tags = _tags([cells for _, line, cells in rows if not line.startswith("#")], shape.width, how.tag_column)
-    found: list[list[Any]] = []
-    begins: list[int] = []
+    tags = _tags(lines, shape, how)
     documents: list[int] = []
-    table = Table(path, list(range(shape.width)), found, begins, documents=documents)
+    table = Table(path, list(range(shape.width)), kept.rows, kept.lines, documents=documents)
     block: list[list[str]] = []
-    comments = before = 0
+    comments = before = begin = 0
 
     def close() -> None:
         if block:
-            found.append([list(column) for column in zip(*block, strict=True)])
+            kept.add([list(column) for column in zip(*block, strict=True)], begin)
             block.clear()
 
-    for number, line, cells in rows:
+    for number, line in _filled(lines):
         if number > before + 1:
             close()
         before = number
+        cells = _cells(line, shape.tabbed)
         if _is_document(line):
             close()
-            documents.append(len(found))
+            documents.append(len(kept.rows))
         elif _is_comment(line, cells, shape.width, tags, how):
             comments += 1
         elif shape.width > 1 and not line.strip():
@@ -48,8 +50,7 @@ def read_columns(text: str, path: str, how: Reading) -> Table:
                 remedy="separate the columns by tabs, or by blanks alone; if it is a comment, set data.comment",
             )
         else:
-            if not block:
-                begins.append(number)
+            begin = begin if block else number
             block.append(cells)
     close()
     if comments:
@@ -57,6 +58,10 @@ def read_columns(text: str, path: str, how: Reading) -> Table:
     if documents:
         table.notes.append(f"{path}: {len(documents)} -DOCSTART- lines passed over")
     return table
+
+
+def _filled(lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str]]:
+    return ((number, line) for number, line in lines if line.strip(" \t"))
 
 
 @dataclass(frozen=True)
@@ -68,15 +73,22 @@ class _Shape:
     line: int = 0
 
 
-def _shape(lines: Sequence[tuple[int, str]], how: Reading) -> _Shape:
+def _shape(lines: Iterable[tuple[int, str]], how: Reading) -> _Shape:
     prefix = "#" if how.comment == "auto" else how.comment
-    tokens = [(number, line) for number, line in lines if line.strip() and not _is_document(line)]
-    plain = [(number, line) for number, line in tokens if not (prefix and line.startswith(prefix))]
+    first: tuple[int, str] | None = None
+    for number, line in _filled(lines):
+        if not line.strip() or _is_document(line):
+            continue
+        first = first or (number, line)
+        if not (prefix and line.startswith(prefix)):
+            first = number, line
+            break
+    if first is None:
+        return _Shape()
     # Where every line begins with '#', they may still be tokens.
-    for number, line in (plain or tokens)[:1]:
-        tabbed = "\t" in line.strip(" \t")
-        return _Shape(tabbed, len(_cells(line, tabbed)), number)
-    return _Shape()
+    number, line = first
+    tabbed = "\t" in line.strip(" \t")
+    return _Shape(tabbed, len(_cells(line, tabbed)), number)
 
 
 def _is_document(line: str) -> bool:
@@ -90,8 +102,13 @@ def _cells(line: str, tabbed: bool) -> list[str]:
     return re.split(r"[ \t]+", line.strip(" \t"))
 
 
-def _tags(rows: Sequence[list[str]], width: int, column: int) -> set[str]:
-    return {cells[column] for cells in rows if len(cells) == width and -width <= column < width}
+def _tags(lines: Iterable[tuple[int, str]], shape: _Shape, how: Reading) -> set[str]:
+    """The tags of lines that are no comments, whatever the rule; empty where no line needs them to be told from one."""
+    width, column = shape.width, how.tag_column
+    if how.comment != "auto" or not -width <= column < width or not any(line[:1] == "#" for _, line in lines):
+        return set()
+    rows = (_cells(line, shape.tabbed) for _, line in _filled(lines) if not line.startswith("#"))
+    return {cells[column] for cells in rows if len(cells) == width}
 
 
 def _is_comment(line: str, cells: list[str], width: int, tags: set[str], how: Reading) -> bool:

@@ -4,23 +4,27 @@ Every reader keeps the line that a row began at, so that an error can name it; n
 """
 
 import codecs
-import gzip
 import io
 import re
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from finesweep.config.errors import UserError
 from finesweep.data.column_files import read_columns
-from finesweep.data.json_files import read_json
+from finesweep.data.json_files import is_json_lines, read_json, read_json_lines
+from finesweep.data.lines import Lines, damaged, numbered, opened
 from finesweep.data.separated_files import read_separated
-from finesweep.data.table import Reading, Table
+from finesweep.data.spool import Kept
+from finesweep.data.table import Lazy, Reading, Table
 from finesweep.data.text_files import is_semeval, read_lines, read_semeval, split_blocks, split_lines
 
 #: Bytes of a file by which its format is told; a first line should fit.
 _HEAD = 2**16
+#: Bytes from which on the rows of a file are kept on disk; as objects in memory they take ten times as much.
+_LARGE, _LARGE_PACKED = 2**22, 2**20
 
 
 def read(path: str | Path, how: Reading) -> Table:
@@ -34,8 +38,8 @@ def read(path: str | Path, how: Reading) -> Table:
         what = "is a folder, not a file" if file.is_dir() else "does not exist"
         raise UserError(f"the file {what}", where=str(path), remedy="check the path in data.train/validation/test")
     suffix = Path(file.stem).suffix.lower() if file.suffix.lower() == ".gz" else file.suffix.lower()
-    if _is_large_text(file, suffix, how):
-        return _named(_with_rows(read_lines(file, str(path), how)), how)
+    if table := _streamed(file, suffix, str(path), how):
+        return _named(_with_rows(table), how)
     raw = _unpacked(file, str(path))
     if how.format == "parquet" or (how.format == "auto" and (suffix == ".parquet" or raw[:4] == b"PAR1")):
         table = _read_parquet(raw, str(path))
@@ -62,26 +66,59 @@ def read_side_by_side(paths: Sequence[str], how: Reading) -> Table:
                 where=short.where(len(short.rows) - 1),
                 remedy="give files whose n-th lines belong together",
             )
-    rows = [[cell for row in together for cell in row] for together in zip(*(t.rows for t in tables), strict=True)]
+    rows = _Together([table.rows for table in tables])
     notes = [note for table in tables for note in table.notes]
     together = " + ".join(table.path for table in tables)
     return _named(Table(together, list(range(len(rows[0]))), rows, first.lines, notes), how)
 
 
-def _is_large_text(file: Path, suffix: str, how: Reading) -> bool:
-    """Whether a file is lines of UTF-8 text, which need not be read into memory."""
+class _Together(Lazy):
+    """Rows side by side."""
+
+    def __init__(self, parts: Sequence[Sequence[list[Any]]]) -> None:
+        self._parts = parts
+
+    def __len__(self) -> int:
+        return len(self._parts[0])
+
+    def entry(self, index: int) -> list[Any]:
+        return [cell for rows in self._parts for cell in rows[index]]
+
+
+def _streamed(file: Path, suffix: str, path: str, how: Reading) -> Table | None:
+    """The rows of a file that need not be read into memory for them; None if it is none of those."""
     if how.encoding.lower().replace("_", "-") not in ("utf-8", "utf8", "utf-8-sig"):
-        return False
+        return None
     try:
-        with file.open("rb") as stream:
+        with opened(file) as stream:
             head = stream.read(_HEAD)
-    except OSError:  # whoever reads the whole of it will say why
-        return False
-    if not head or head[:2] == b"\x1f\x8b" or head[:4] == b"PAR1":
-        return False
-    return how.format == "text" or (
-        how.format == "auto" and _kind(head.decode("utf-8-sig", errors="replace"), suffix, how) == "text"
-    )
+        with file.open("rb") as stream:
+            packed = stream.read(2) != head[:2]
+    except (OSError, EOFError, zlib.error):  # whoever reads the whole of it will say why
+        return None
+    if b"\n" not in head or head[:4] == b"PAR1" or how.format == "parquet":
+        return None
+    kind = _kind(head.decode("utf-8-sig", errors="replace"), suffix, how) if how.format == "auto" else how.format
+    if kind == "text" and not packed:
+        return read_lines(file, path, how)
+    lines = Lines(file, path)
+    if file.stat().st_size < (_LARGE_PACKED if packed else _LARGE):
+        return None
+    if kind == "json":
+        lined = is_json_lines(line for _, line in lines)
+        return read_json_lines(lines, path, Kept.on_disk()) if lined else None
+    return _of_lines(kind, lines, path, how, Kept.on_disk())
+
+
+def _of_lines(kind: str, lines: Iterable[tuple[int, str]], path: str, how: Reading, kept: Kept) -> Table | None:
+    """The rows of a format that is read line by line; None if it is another."""
+    if kind == "columns":
+        return read_columns(lines, path, how, kept)
+    if kind == "text":
+        return split_lines(lines, path, how, kept)
+    if kind in ("csv", "tsv"):
+        return read_separated(lines, path, how, "," if kind == "csv" else "\t", kept)
+    return None
 
 
 def _with_rows(table: Table) -> Table:
@@ -92,14 +129,10 @@ def _with_rows(table: Table) -> Table:
 
 def _unpacked(file: Path, path: str) -> bytes:
     try:
-        raw = file.read_bytes()
-    except OSError as error:
-        raise UserError(f"the file cannot be read: {error.strerror}", where=path) from error
-    if raw[:2] == b"\x1f\x8b":
-        try:
-            raw = gzip.decompress(raw)
-        except (OSError, EOFError, zlib.error) as error:
-            raise UserError(f"the gzip file is damaged ({error})", where=path) from error
+        with opened(file) as stream:
+            raw = stream.read()
+    except (OSError, EOFError, zlib.error) as error:
+        raise damaged(error, path) from error
     if not raw:
         raise UserError("the file is empty", where=path, remedy="give a file with at least one row")
     return raw
@@ -111,15 +144,13 @@ def _read_text(text: str, suffix: str, path: str, how: Reading) -> Table:
     kind = _kind(text, suffix, how) if how.format == "auto" else how.format
     if kind == "json":
         return read_json(text, path, of_words=how.plain == "columns")
-    if kind == "columns":
-        return read_columns(text, path, how)
-    if kind == "text":
-        return split_lines(text, path, how)
     if kind == "blocks":
         return split_blocks(text, path)
     if kind == "semeval":
         return read_semeval(text, path)
-    return read_separated(text, path, how, "," if kind == "csv" else "\t")
+    table = _of_lines(kind, numbered(text), path, how, Kept.in_memory())
+    assert table is not None  # there is no other format
+    return table
 
 
 def _decode(raw: bytes, path: str, encoding: str) -> str:

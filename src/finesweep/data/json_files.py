@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Any
 
 from finesweep.config.errors import UserError
-from finesweep.data.table import Table
+from finesweep.data.spool import Kept
+from finesweep.data.table import Mapped, Table
 
 
 def read_json(text: str, path: str, *, of_words: bool = True) -> Table:
@@ -17,31 +19,46 @@ def read_json(text: str, path: str, *, of_words: bool = True) -> Table:
     try:
         content = json.loads(text)
     except json.JSONDecodeError as error:
-        # One value that ends with its line and more behind it: JSON lines.
-        lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
-        if not _is_json(lines[0][1]):
+        lines = list(enumerate(text.split("\n"), 1))
+        if not is_json_lines(line for _, line in lines):
             raise UserError(f"the file is no JSON: {error.msg}", where=f"{path}:{error.lineno}") from error
-        return _from_objects(_json_lines(lines, path), path)
+        return read_json_lines(lines, path, Kept.in_memory())
     if isinstance(content, dict):
         rows = _rows_of_object(content, path, of_words)
         if rows is None:
-            return _from_objects([(text.count("\n", 0, text.index("{")) + 1, content)], path)
+            return _from_objects([(text.count("\n", 0, text.index("{")) + 1, content)], path, Kept.in_memory())
         content = rows
     if not isinstance(content, list):
         raise UserError("the JSON is neither a list of rows nor an object", where=path)
-    return _from_objects(((0, row) for row in content), path)
+    table = _from_objects(((0, row) for row in content), path, Kept.in_memory())
+    table.lines = []
+    return table
 
 
-def _is_json(line: str) -> bool:
+def is_json_lines(lines: Iterable[str]) -> bool:
+    """Whether a file's first line is a value of its own with more behind it. Another form may be one line."""
+    first, *more = islice((line for line in lines if line.strip()), 2)
     try:
-        json.loads(line)
+        json.loads(first)
     except json.JSONDecodeError:
         return False
-    return True
+    return bool(more)
 
 
-def _json_lines(lines: list[tuple[int, str]], path: str) -> Iterator[tuple[int, Any]]:
+def read_json_lines(lines: Iterable[tuple[int, str]], path: str, kept: Kept) -> Table:
+    """An object on each line that is not empty.
+
+    Args:
+        lines: of the file with their numbers.
+        kept: takes the rows.
+    """
+    return _from_objects(_values(lines, path), path, kept)
+
+
+def _values(lines: Iterable[tuple[int, str]], path: str) -> Iterator[tuple[int, Any]]:
     for number, line in lines:
+        if not line.strip():
+            continue
         try:
             yield number, json.loads(line)
         except json.JSONDecodeError as error:
@@ -90,15 +107,15 @@ def _squad_rows(articles: list[dict[str, Any]], path: str) -> Iterator[dict[str,
                 }
 
 
-def _from_objects(objects: Iterable[tuple[int, Any]], path: str) -> Table:
-    found: list[tuple[int, dict[str, Any]]] = []
+def _from_objects(objects: Iterable[tuple[int, Any]], path: str, kept: Kept) -> Table:
+    columns: dict[str, None] = {}
     for index, (line, row) in enumerate(objects):
         if not isinstance(row, dict):
             raise UserError(
                 f"a row must be a JSON object, not {type(row).__name__}",
                 where=f"{path}:{line}" if line else f"{path}, row {index + 1}",
             )
-        found.append((line, row))
-    columns = list(dict.fromkeys(name for _, row in found for name in row))
-    lines = [line for line, _ in found] if found and found[0][0] else []
-    return Table(path, [*columns], [[row.get(name) for name in columns] for _, row in found], lines)
+        columns.update(dict.fromkeys(row))
+        kept.add(row, line)
+    rows = Mapped(kept.rows, lambda row: [row.get(name) for name in columns])
+    return Table(path, [*columns], list(rows) if isinstance(kept.rows, list) else rows, kept.lines)

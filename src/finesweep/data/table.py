@@ -62,18 +62,20 @@ class Chosen(Lazy):
         return self._entries[self._indices[index]]
 
 
-class Records(Lazy):
-    """The rows of a table by the task's names of its columns."""
+class Mapped(Lazy):
+    """The entries of a sequence, each as a function makes it."""
 
-    def __init__(self, table: "Table") -> None:
-        self._table = table
+    def __init__(self, entries: Sequence[Any], make: Callable[[Any], Any]) -> None:
+        self._entries, self._make = entries, make
 
     def __len__(self) -> int:
-        return len(self._table.rows)
+        return len(self._entries)
+
+    def __iter__(self) -> Iterator[Any]:
+        return map(self._make, self._entries)
 
     def entry(self, index: int) -> Any:
-        cells = self._table.rows[index]
-        return {name: get(cells) for name, get in self._table.found.items()}
+        return self._make(self._entries[index])
 
 
 @dataclass
@@ -101,6 +103,7 @@ class Table:
     documents: Sequence[int] = ()
     whole: "Table | None" = None
     places: Sequence[int] | None = None
+    _known: dict[str, Any] = field(default_factory=dict)
 
     def where(self, row: int) -> str:
         """``file:line`` of a row, where it begins."""
@@ -116,6 +119,13 @@ class Table:
             self, rows=Chosen(self.rows, rows), lines=lines, notes=[*self.notes, *notes], documents=(),
             whole=self.whole or self, places=places,
         )  # fmt: skip
+
+    def of_all(self, what: str, find_out: Callable[["Table"], Any]) -> Any:
+        """What is to be known of all rows of the file, whichever of them these are; found out once."""
+        whole = self.whole or self
+        if what not in whole._known:
+            whole._known[what] = find_out(whole)
+        return whole._known[what]
 
     def find(self, wanted: Wanted, settings: Mapping[str, Column]) -> "Table":
         """The same rows with the columns of a task found.
@@ -181,8 +191,13 @@ class Table:
 
     def records(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """Pairs (place, cells by the task's names), row by row; see :meth:`find`."""
-        for index, record in enumerate(Records(self)):
+        for index, record in enumerate(self.by_name):
             yield self.where(index), record
+
+    @property
+    def by_name(self) -> Sequence[dict[str, Any]]:
+        """The rows by the task's names of their columns."""
+        return Mapped(self.rows, lambda cells: {name: get(cells) for name, get in self.found.items()})
 
 
 #: Where a cell is: its column, or several whose cells make a list; and the keys to go down from there.

@@ -3,13 +3,13 @@
 import mmap
 import re
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from finesweep.config.errors import UserError
+from finesweep.data.lines import BOM, utf8
+from finesweep.data.spool import Kept
 from finesweep.data.table import Lazy, Reading, Table
-
-_BOM = b"\xef\xbb\xbf"
 
 
 class _Lines(Lazy):
@@ -34,16 +34,8 @@ def read_lines(file: Path, path: str, how: Reading) -> Table:
     starts, numbers, blank, start = array("q"), array("q"), 0, 0
     with file.open("rb") as stream:
         for number, line in enumerate(stream, 1):
-            begin = start + (len(_BOM) if number == 1 and line.startswith(_BOM) else 0)
-            try:
-                text = line[begin - start :].decode()
-            except UnicodeDecodeError as error:
-                raise UserError(
-                    f"the file is not utf-8: byte 0x{error.object[error.start]:02x} cannot be read",
-                    where=f"{path}:{number}",
-                    remedy="convert the file to UTF-8, or name its encoding with data.encoding (latin-1, say)",
-                ) from error
-            if text.strip() or how.blank:
+            begin = start + (len(BOM) if number == 1 and line.startswith(BOM) else 0)
+            if utf8(line[begin - start :], f"{path}:{number}").strip() or how.blank:
                 starts.append(begin)
                 numbers.append(number)
             else:
@@ -52,12 +44,15 @@ def read_lines(file: Path, path: str, how: Reading) -> Table:
     return Table(path, [0], _Lines(file, starts) if starts else [], numbers, _blank_note(path, blank))
 
 
-def split_lines(text: str, path: str, how: Reading) -> Table:
-    """The same of a text in memory."""
-    every = list(enumerate(text.removesuffix("\n").split("\n"), 1))
-    kept = [(number, line) for number, line in every if line.strip() or how.blank]
-    notes = _blank_note(path, len(every) - len(kept))
-    return Table(path, [0], [[line] for _, line in kept], [number for number, _ in kept], notes)
+def split_lines(lines: Iterable[tuple[int, str]], path: str, how: Reading, kept: Kept) -> Table:
+    """The same of lines that are not those of a plain file of UTF-8: in memory, or unpacked."""
+    blank = 0
+    for number, line in lines:
+        if line.strip() or how.blank:
+            kept.add([line], number)
+        else:
+            blank += 1
+    return Table(path, [0], kept.rows, kept.lines, _blank_note(path, blank))
 
 
 def split_blocks(text: str, path: str) -> Table:

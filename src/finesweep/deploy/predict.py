@@ -12,13 +12,13 @@ from typing import Any, TextIO, cast
 
 from finesweep.config.errors import UserError
 from finesweep.data.formats import read
-from finesweep.data.table import Reading, Table
+from finesweep.data.lines import opened
+from finesweep.data.table import Mapped, Reading, Table
 from finesweep.deploy.predictor import Predictor
+from finesweep.deploy.progress import progress
 from finesweep.tasks.base import Row, Task
 from finesweep.tasks.context import neighbours
 
-#: Rows that are sorted by length and predicted together: enough to fill batches, few enough to stay in memory.
-_CHUNK = 2048
 _COLUMN_ENDINGS = (".conll", ".iob", ".iob2", ".bio", ".col", ".columns")
 
 
@@ -31,6 +31,7 @@ def predict_stream(
     output: str | None,
     output_format: str,
     batch_size: int | None,
+    int8: bool = False,
 ) -> None:
     """Predict whatever comes and write it as it is done.
 
@@ -40,6 +41,7 @@ def predict_stream(
         input_format: ``text``, ``jsonl``, ``columns`` or ``auto``.
         output: a file; None writes to standard output.
         output_format: ``jsonl`` or ``columns``.
+        int8: see :meth:`Predictor.load`.
 
     Raises:
         UserError: the run has no model, or the input cannot be read.
@@ -48,18 +50,17 @@ def predict_stream(
         raise UserError("there is no such file", where=path)
     if output is not None and path is not None and Path(output).resolve() == Path(path).resolve():
         raise UserError("is the input file, which it would overwrite", where=f"--output {output}")
-    predictor = Predictor.load(run)
+    predictor = Predictor.load(run, int8=int8)
     if batch_size is not None:
         predictor = dataclasses.replace(predictor, batch_size=batch_size)
     with contextlib.ExitStack() as stack:
         sink = stack.enter_context(_opened(Path(output))) if output else sys.stdout
-        rows = (
-            predictor.in_context(predictor.task.row_from_text(text, "--text") for text in texts)
-            if texts
-            else _rows(predictor, path, input_format)
-        )
-        for row, prediction in predictor.in_chunks(iter(rows), _CHUNK):
+        rows, total = _rows_of_texts(predictor, texts) if texts else _rows(predictor, path, input_format)
+        # On a terminal that shows the predictions, they are the progress.
+        done = stack.enter_context(progress("predict", total, shown=output is not None or not sys.stdout.isatty()))
+        for row, prediction in predictor.in_windows(rows, done):
             _write(sink, predictor.task, row, prediction, output_format)
+        sink.flush()
 
 
 def _opened(file: Path) -> TextIO:
@@ -75,25 +76,35 @@ def _write(sink: TextIO, task: Task, row: Row, prediction: Row, output_format: s
         sink.write(json.dumps(task.readable(row, prediction), ensure_ascii=False) + "\n")
     else:
         sink.write(task.lines(row, prediction) + "\n")
-    sink.flush()
 
 
-def _rows(predictor: Predictor, path: str | None, input_format: str) -> Iterator[Row]:
+def _rows(predictor: Predictor, path: str | None, input_format: str) -> tuple[Iterator[Row], int | None]:
+    """Rows, and how many there are at the most, where that can be known."""
     name = path if path not in (None, "-") else None
     if input_format == "columns" or (input_format == "auto" and name and name.endswith(_COLUMN_ENDINGS)):
         if name is None:
             raise UserError("columns are read from a file: --input FILE", where="--input-format columns")
-        yield from _rows_of_columns(predictor, read(name, Reading(format="columns")))
-    else:
-        yield from predictor.in_context(_rows_of_lines(predictor.task, name, input_format))
+        table = read(name, Reading(format="columns"))
+        return _rows_of_columns(predictor, table), len(table.rows)
+    total = None
+    if name and Path(name).is_file():
+        with opened(Path(name)) as stream:
+            total = sum(1 for _ in stream)
+    return predictor.in_context(_rows_of_lines(predictor.task, name, input_format)), total
+
+
+def _rows_of_texts(predictor: Predictor, texts: list[str]) -> tuple[Iterator[Row], int]:
+    return predictor.in_context(predictor.task.row_from_text(text, "--text") for text in texts), len(texts)
 
 
 def _rows_of_columns(predictor: Predictor, table: Table) -> Iterator[Row]:
-    rows = [predictor.task.row_from_object({"tokens": row[0]}, table.where(i)) for i, row in enumerate(table.rows)]
-    if predictor.context == "document":
-        around = neighbours(table, [row["tokens"] for row in rows], predictor.frame.max_length)
-        rows = [{**row, "_left": left, "_right": right} for row, (left, right) in zip(rows, around, strict=True)]
-    yield from rows
+    document = predictor.context == "document"
+    sentences = Mapped(table.rows, lambda cells: cells[0])
+    around = neighbours(table, sentences, predictor.frame.max_length) if document else None
+    for index, tokens in enumerate(sentences):
+        row = predictor.task.row_from_object({"tokens": tokens}, table.where(index))
+        left, right = next(around) if around else ([], [])
+        yield {**row, "_left": left, "_right": right} if around else row
 
 
 def _rows_of_lines(task: Task, name: str | None, input_format: str) -> Iterator[Row]:

@@ -1,7 +1,8 @@
 """A finished run's model, ready to predict: from rows in the task's form, or from plain text."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,10 +18,13 @@ from finesweep.results.record import RunRecord
 from finesweep.strategies.base import Strategy
 from finesweep.tasks.base import Frame, Kind, Row, Task
 from finesweep.tasks.context import in_document
-from finesweep.training.precision import autocast
+from finesweep.training.precision import autocast, halve_products, in_int8
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
+
+#: Rows that are sorted by length and predicted together: enough to fill batches, few enough to stay in memory.
+WINDOW = 4096
 
 
 @dataclass(frozen=True)
@@ -43,8 +47,11 @@ class Predictor:
     context: str = "sentence"
 
     @classmethod
-    def load(cls, folder: Path) -> "Predictor":
+    def load(cls, folder: Path, *, int8: bool = False) -> "Predictor":
         """The model of a run folder.
+
+        Args:
+            int8: let its linear layers work in 8 bits, on the CPU: faster, and a little different.
 
         Raises:
             UserError: the run has no model, because it is not done, ``trainer.save_model`` was off, or it was dropped.
@@ -72,14 +79,16 @@ class Predictor:
             kind = kind_of(transformers.AutoConfig.from_pretrained(folder / "model"))
             auto_class = getattr(transformers, task.auto_class_for(kind))
             model = auto_class.from_pretrained(folder / "model", dtype=getattr(torch, values["model"]["dtype"]))
-        model = model.eval()
-        if torch.cuda.is_available():
+        model, precision = model.eval().requires_grad_(requires_grad=False), values["trainer"]["precision"]
+        if int8:
+            model, precision = in_int8(_merged(model)), "32-true"
+        elif torch.cuda.is_available():
             model = model.cuda()
+        halve_products(model, precision, model.device.type)
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder / "model")
         data = values["data"]
         frame = Frame(tokenizer, record.labels, data["max_length"], kind)
-        precision, context = values["trainer"]["precision"], data.get("context", "sentence")
-        return cls(task, model, frame, data["eval_batch_size"], precision, context)
+        return cls(task, model, frame, data["eval_batch_size"], precision, data.get("context", "sentence"))
 
     def predict(self, inputs: Sequence[str | Mapping[str, Any]]) -> list[dict[str, Any]]:
         """Predictions in order, in the form that the task gives them to readers.
@@ -110,17 +119,21 @@ class Predictor:
 
     def predict_rows(self, rows: Sequence[Row]) -> list[Row]:
         """One prediction for each row, in order."""
-        predictions, _ = self.run(rows)
-        return predictions
+        return self.run(rows).predictions
 
-    def run(self, rows: Sequence[Row]) -> tuple[list[Row], float]:
-        """Predictions, and the mean loss over what is labelled (0 where nothing is)."""
+    def run(self, rows: Sequence[Row], done: Callable[[int], None] | None = None) -> "Predicted":
+        """Predict rows, those of like length together.
+
+        Args:
+            done: is told of so many more rows that are done.
+        """
         if not rows:
-            return [], 0.0
+            return Predicted([], 0.0, 0.0)
         task, model = self.task, self.model
         features = task.encode(rows, self.frame)
         raw: list[Any] = [None] * len(features)
         summed = weight = 0.0
+        per_feature, seen = len(rows) / len(features), 0
         with torch.inference_mode(), autocast(self.precision, self.model.device.type):
             for indices in evaluation_plan(lengths_of(features), self.batch_size):
                 batch = task.collate([features[i] for i in indices], self.frame)
@@ -131,18 +144,25 @@ class Predictor:
                 summed, weight = summed + float(losses.double().sum()), weight + float(weights.sum())
                 for index, prediction in zip(indices, task.predict(model, logits, batch, self.frame), strict=True):
                     raw[index] = prediction
-        return task.decode(rows, features, raw, self.frame), summed / max(weight, 1.0)
+                if done:  # a row may have several features, whose batches are apart
+                    before, seen = seen, seen + len(indices)
+                    done(int(seen * per_feature) - int(before * per_feature))
+        return Predicted(task.decode(rows, features, raw, self.frame), summed, weight)
 
-    def in_chunks(self, rows: Iterator[Row], size: int) -> Iterator[tuple[Row, Row]]:
-        """Pairs (row, prediction) for a stream of rows, ``size`` at a time."""
-        chunk: list[Row] = []
-        for row in rows:
-            chunk.append(row)
-            if len(chunk) == size:
-                yield from zip(chunk, self.predict_rows(chunk), strict=True)
-                chunk = []
-        if chunk:
-            yield from zip(chunk, self.predict_rows(chunk), strict=True)
+    def in_windows(self, rows: Iterable[Row], done: Callable[[int], None] | None = None) -> Iterator[tuple[Row, Row]]:
+        """Pairs (row, prediction), in order, for a stream of rows that need not fit into memory."""
+        every = iter(rows)
+        while window := list(islice(every, WINDOW)):
+            yield from zip(window, self.run(window, done).predictions, strict=True)
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """Predictions of rows, their summed loss, and the weight of what is labelled."""
+
+    predictions: list[Row]
+    loss: float
+    weight: float
 
 
 def _adapted(folder: Path, values: dict[str, Any], task: Task, labels: list[str]) -> tuple[Any, Kind]:
@@ -159,3 +179,8 @@ def _adapted(folder: Path, values: dict[str, Any], task: Task, labels: list[str]
     strategy: Strategy = build(values["finetune_strategy"], values["extension_packages"])
     loaded = base.load(task, labels, values["data"]["max_length"], strategy.loading())
     return PeftModel.from_pretrained(loaded.model, folder), loaded.kind
+
+
+def _merged(model: Any) -> Any:
+    """A model with what an adapter adds to its layers put into them, where it adds to them."""
+    return model.merge_and_unload() if hasattr(getattr(model, "base_model", None), "merge_and_unload") else model

@@ -2,15 +2,15 @@
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from uuid import uuid4
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write a file so that whoever looks sees the old content or the new, never a part."""
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+def write_atomically(path: Path, text: str | Iterable[str]) -> None:
+    """Write a text, or its parts, so that whoever looks sees the old content of the file or the new, never a part."""
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
+        stream.writelines([text] if isinstance(text, str) else text)
 
 
 @contextlib.contextmanager

@@ -3,7 +3,7 @@
 import contextlib
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from functools import cached_property
@@ -265,17 +265,15 @@ def find_run(text: str, root: Path = Path("outputs")) -> Path:
     raise UserError(f"'{text}' fits {len(found)} runs:\n     {listed}", remedy="name a longer part")
 
 
-def prediction_lines(rows: Sequence[dict[str, Any]], predictions: Sequence[dict[str, Any]]) -> str:
+def prediction_lines(rows: Iterable[dict[str, Any]], predictions: Iterable[dict[str, Any]]) -> Iterator[str]:
     """Each row with its prediction beside it; keys that the row has too get ``predicted_`` before them.
 
     Keys that begin with ``_`` are what stands around a row, and not written.
     """
-    lines = []
     for full, prediction in zip(rows, predictions, strict=True):
         row = {key: value for key, value in full.items() if not key.startswith("_")}
         named = {(f"predicted_{key}" if key in row else key): value for key, value in prediction.items()}
-        lines.append(json.dumps({**row, **named}, ensure_ascii=False) + "\n")
-    return "".join(lines)
+        yield json.dumps({**row, **named}, ensure_ascii=False) + "\n"
 
 
 def now() -> str:

@@ -5,7 +5,7 @@ https://arxiv.org/abs/2011.06993) measure what it is worth. A row keeps its neig
 ``_right``: keys that begin with ``_`` are no part of the row itself, and not written with its prediction.
 """
 
-from bisect import bisect_right
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 
 from finesweep.data.table import Table
@@ -23,14 +23,23 @@ def neighbours(table: Table, sentences: Sequence[Words], most: int) -> Iterator[
         table: with its rows' places in the whole of the file.
         sentences: the words of every row of the whole.
     """
-    whole = table.whole or table
-    begins = sorted({0, *whole.documents, *(i for i, words in enumerate(sentences) if words[:1] == [_BEGIN])})
+    documents = (table.whole or table).documents
+
+    def begins(i: int) -> bool:
+        known = bisect_left(documents, i)
+        return documents[known : known + 1] == [i] or sentences[i][:1] == [_BEGIN]
+
+    def before(place: int) -> Iterator[Words]:
+        while place > 0 and not begins(place):
+            place -= 1
+            yield sentences[place]
+
+    def behind(place: int) -> Iterator[Words]:
+        while (place := place + 1) < len(sentences) and not begins(place):
+            yield sentences[place]
+
     for place in table.places if table.places is not None else range(len(sentences)):
-        document = bisect_right(begins, place) - 1
-        first = begins[document]
-        end = begins[document + 1] if document + 1 < len(begins) else len(sentences)
-        left = _joined((sentences[i] for i in range(place - 1, first - 1, -1)), most)
-        right = _joined((sentences[i] for i in range(place + 1, end)), most)
+        left, right = (_joined(each(place), most) for each in (before, behind))
         yield [word for words in reversed(left) for word in words][-most:], [w for words in right for w in words][:most]
 
 

@@ -14,7 +14,7 @@ from finesweep.config.fields import component
 from finesweep.data.base import DataSource
 from finesweep.data.cache import blocks, tokenised
 from finesweep.data.fingerprint import fingerprint
-from finesweep.data.table import Lazy, Records, Table, Wanted, notes_of
+from finesweep.data.table import Lazy, Table, Wanted, notes_of
 from finesweep.results.tables import ReportTable, Scores
 from finesweep.tasks.base import Examples, Feature, Frame, Row, Task
 from finesweep.tasks.cells import text_of
@@ -26,7 +26,7 @@ class _Texts(Lazy):
     """The rows of a table as ``{"text"}``, each looked at when it is read."""
 
     def __init__(self, table: Table) -> None:
-        self._table, self._records = table, Records(table)
+        self._table, self._records = table, table.by_name
 
     def __len__(self) -> int:
         return len(self._records)

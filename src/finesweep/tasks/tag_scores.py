@@ -1,7 +1,8 @@
 """Scores of predicted tags: entities as conlleval counts them, and the token-level table of the tutorials."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -9,29 +10,38 @@ from seqeval.metrics.sequence_labeling import get_entities
 
 from finesweep.results.significance import Tally, f1_tally
 from finesweep.results.tables import ReportTable, Scores
-from finesweep.tasks.class_scores import COLUMNS, confusion_of, marginals, per_class
+from finesweep.tasks.class_scores import COLUMNS, marginals, per_class
 from finesweep.tasks.tags import entities
 
+#: Sentences that are scored together.
+_SENTENCES = 1000
+_Pair = tuple[Sequence[str], Sequence[str]]
 
-def score_tags(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> Scores:
+
+def score_tags(pairs: Iterable[_Pair]) -> Scores:
     """Entity-level and token-level scores over sentences in IOB2.
 
     Args:
-        gold, predicted: one list of tags per sentence, of equal lengths; every gold word counts exactly once.
+        pairs: for each sentence its gold and predicted tags, equally many; every gold word counts exactly once.
 
     Returns:
         ``precision``, ``recall``, ``f1``: micro average over entities (seqeval's default mode, which agrees with
         conlleval); ``token_accuracy`` and ``token_macro_f1`` over single tags, O included.
     """
-    there, found = (set(get_entities([list(tags) for tags in each])) for each in (gold, predicted))
-    types = sorted({entity[0] for entity in there | found})
-    sums = [Counter(entity[0] for entity in each) for each in (there & found, found, there)]
-    right, guessed, given = (np.array([counts[kind] for kind in types], dtype=int) for counts in sums)
+    sums: list[Counter[str]] = [Counter(), Counter(), Counter()]
+    taken: Counter[tuple[str, str]] = Counter()  # which tag for which
+    for some in _batched(pairs):
+        gold, predicted = zip(*some, strict=True)
+        there, found = (set(get_entities([list(tags) for tags in each])) for each in (gold, predicted))
+        for count, each in zip(sums, (there & found, found, there), strict=True):
+            count.update(entity[0] for entity in each)
+        for of_one in zip(gold, predicted, strict=True):
+            taken.update(zip(*of_one, strict=True))
+    types = sorted(sums[1].keys() | sums[2].keys())
+    right, guessed, given = (np.array([count[kind] for kind in types], dtype=int) for count in sums)
     entity_rows, averages = per_class(right, guessed, given, types)
-    flat_gold = [tag for tags in gold for tag in tags]
-    flat_predicted = [tag for tags in predicted for tag in tags]
-    tags = sorted(set(flat_gold) | set(flat_predicted), key=lambda tag: (tag == "O", tag))
-    counts = confusion_of(flat_gold, flat_predicted, tags)
+    tags = sorted({tag for pair in taken for tag in pair}, key=lambda tag: (tag == "O", tag))
+    counts = [[taken[gold, predicted] for predicted in tags] for gold in tags]
     right, guessed, given = marginals(counts)
     token_rows, token_averages = per_class(right, guessed, given, tags)
     metrics = {
@@ -40,6 +50,13 @@ def score_tags(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]
         "token_macro_f1": float(token_averages[1, 2]),
     }
     return Scores(metrics, [_entity_table(entity_rows if types else []), _token_table(token_rows)], tags, counts)
+
+
+def _batched(pairs: Iterable[_Pair]) -> Iterator[list[_Pair]]:
+    """So many at a time that memory does not matter."""
+    every = iter(pairs)
+    while some := list(islice(every, _SENTENCES)):
+        yield some
 
 
 def tally_tags(metric: str, gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> Tally | None:

@@ -3,15 +3,15 @@
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
-from itertools import accumulate
+from itertools import accumulate, islice
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from finesweep.config.errors import UserError
 from finesweep.config.fields import NonNegativeInt, Probability, component
 from finesweep.data.base import DataSource
-from finesweep.data.table import Plain, Table
+from finesweep.data.table import Mapped, Plain, Table
 from finesweep.results.tables import ReportTable, Scores
 from finesweep.tasks.base import Batch, Examples, Feature, Frame, Row, Task
 from finesweep.tasks.cells import text_of
@@ -76,7 +76,7 @@ class TokenClassification(Task):
         for split, table in tables.items():
             rows = self._rows(table, source)
             if source.context == "document":
-                sentences = [tokens_of(cells["token"], where) for where, cells in (table.whole or table).records()]
+                sentences = _sentences(table.whole or table)
                 for row, around in zip(rows, neighbours(table, sentences, source.max_length), strict=True):
                     row["_left"], row["_right"] = around
             converted = to_iob2([row["tags"] for row in rows])
@@ -115,10 +115,11 @@ class TokenClassification(Task):
         ids = {label: index for index, label in enumerate(frame.labels)}
         before, after = special_ids(tokenizer)
         capacity = frame.max_length - len(before) - len(after)
-        encodings = _encodings(tokenizer, [row["tokens"] for row in rows])
-        around = [_encodings(tokenizer, [row.get(side, []) for row in rows]) for side in ("_left", "_right")]
+        encodings = _encodings(tokenizer, (row["tokens"] for row in rows))
+        around = _encodings(tokenizer, (row[side] for row in rows if "_left" in row for side in ("_left", "_right")))
         features = []
-        for index, (row, encoding, left, right) in enumerate(zip(rows, encodings, *around, strict=True)):
+        for index, (row, encoding) in enumerate(zip(rows, encodings, strict=True)):
+            left, right = (next(around).ids, next(around).ids) if "_left" in row else ([], [])
             first, pieces = _pieces(encoding.word_ids, len(row["tokens"]))
             tags = row.get("tags")
             spans = windows(pieces, capacity, min(self.window_overlap, capacity // 2))
@@ -127,7 +128,7 @@ class TokenClassification(Task):
                 body = encoding.ids[start : start + min(capacity, sum(pieces[window.start : window.end]))]
                 moved = 0
                 if len(spans) == 1:
-                    body, moved = filled(body, left.ids, right.ids, capacity)
+                    body, moved = filled(body, left, right, capacity)
                 owned = [w for w in range(window.own_start, window.own_end) if pieces[w]]
                 extra = {
                     "words": owned,
@@ -168,7 +169,7 @@ class TokenClassification(Task):
     def score(self, rows: Sequence[Row], predictions: Sequence[Row], loss: float) -> Scores:
         from finesweep.tasks.tag_scores import score_tags
 
-        return score_tags([row["tags"] for row in rows], [row["tags"] for row in predictions])
+        return score_tags((row["tags"], said["tags"]) for row, said in zip(rows, predictions, strict=True))
 
     def tally(
         self, metric: str, rows: Sequence[Row], predictions: Sequence[Row], labels: Sequence[str]
@@ -218,11 +219,19 @@ class TokenClassification(Task):
         return "".join(f"{token}\t{tag}\n" for token, tag in pairs)
 
 
-def _encodings(tokenizer: "PreTrainedTokenizerBase", rows: Sequence[Sequence[str]]) -> Iterator[Any]:
+def _sentences(table: Table) -> Sequence[list[str]]:
+    return Mapped(table.by_name, lambda cells: tokens_of(cells["token"], table.path))
+
+
+def _encodings(tokenizer: "PreTrainedTokenizerBase", rows: Iterable[Sequence[str]]) -> Iterator[Any]:
     """Sub-words of rows of words, without special ones; made as they are asked for, some rows at a time."""
-    for start in range(0, len(rows), _ROWS):
-        some = [list(words) for words in rows[start : start + _ROWS]]
-        yield from tokenizer(some, is_split_into_words=True, add_special_tokens=False).encodings
+    # The tokenizer itself would also make lists of all that is known of each sub-word, which takes as long again.
+    backend: Any = tokenizer.backend_tokenizer
+    backend.no_truncation()
+    backend.no_padding()
+    every = iter(rows)
+    while some := [list(words) for words in islice(every, _ROWS)]:
+        yield from backend.encode_batch(some, is_pretokenized=True, add_special_tokens=False)
 
 
 def _spans(tokens: Sequence[str]) -> list[tuple[int, int]]:
