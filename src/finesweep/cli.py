@@ -157,9 +157,6 @@ def _data(argv: list[str]) -> int:
     return commands.data(args)
 
 
-_INT8 = "8-bit linear layers, on the CPU: faster, and a little different; evaluate tells by how much"
-
-
 def _evaluate(argv: list[str]) -> int:
     parser = argparse.ArgumentParser("finesweep evaluate", description="Score a finished run.", allow_abbrev=False)
     parser.add_argument("run", help="a run's folder, or a unique part of its name")
@@ -168,7 +165,7 @@ def _evaluate(argv: list[str]) -> int:
     parser.add_argument("--config-dir", "-cd", help="a folder with groups of your own, searched first")
     parser.add_argument("--output", metavar="FILE", help="write the predictions, one JSON line for each row")
     parser.add_argument("--json", action="store_true", help="print the metrics as JSON instead of tables")
-    parser.add_argument("--int8", action="store_true", help=_INT8)
+    parser.add_argument("--int8", action="store_true", help="as in predict; tells what it costs")
     args = parser.parse_intermixed_args(argv)
 
     from finesweep import commands
@@ -193,7 +190,9 @@ def _predict(argv: list[str]) -> int:
         help="jsonl: entities with character offsets and scores; columns: token and tag, a blank line between texts",
     )  # fmt: skip
     parser.add_argument("--batch-size", type=int, metavar="N", help="texts at a time; default: the run's")
-    parser.add_argument("--int8", action="store_true", help=_INT8)
+    parser.add_argument(
+        "--int8", action="store_true", help="8-bit linear layers, on the CPU: faster, a little different"
+    )
     args = parser.parse_args(argv)
 
     from finesweep import commands

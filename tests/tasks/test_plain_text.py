@@ -329,6 +329,39 @@ def encoder() -> Any:
     return AutoModelForMaskedLM.from_config(AutoConfig.from_pretrained(tiny_files())).eval()
 
 
+TINY = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 37}
+BODIES = {
+    "bert": TINY, "roberta": TINY, "electra": TINY | {"embedding_size": 16}, "deberta-v2": TINY, "modernbert": TINY,
+    "xlm-roberta": TINY, "distilbert": {"dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 37},
+    "albert": TINY | {"embedding_size": 16}, "mpnet": TINY,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("body", BODIES)
+def test_only_what_is_hidden_goes_through_the_head(make: Callable[..., Any], body: str) -> None:
+    """And the loss is that of a head that sees all, in values and in gradients."""
+    torch.manual_seed(0)
+    special = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "cls_token_id": 1, "sep_token_id": 2}
+    model = AutoModelForMaskedLM.from_config(
+        AutoConfig.for_model(body, vocab_size=len(ENCODER), **special, **BODIES[body])
+    )
+    model.eval()
+    task, frame = make("masked_lm", mask_fraction=0.4), masked()
+    batch = dict(task.corrupt(task.collate(task.encode(rows_of(*TEXTS), frame), frame), training=True))
+    most = batch["hide"].size(1)
+    losses = []
+    for logits in (task.forward(model, batch), model(**task.inputs(batch)).logits):
+        summed, weight = task.loss(logits, batch, smooth=True)
+        model.zero_grad()
+        summed.sum().backward()
+        grads = torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
+        losses.append((logits.size(1), summed, weight, grads))
+    assert (losses[0][0], losses[1][0]) == (most, batch["input_ids"].size(1))
+    assert most < batch["input_ids"].size(1)
+    for few, whole in zip(losses[0][1:], losses[1][1:], strict=True):
+        torch.testing.assert_close(few, whole, rtol=1e-4, atol=1e-5)
+
+
 @pytest.fixture(scope="module")
 def decoder() -> Any:
     torch.manual_seed(0)

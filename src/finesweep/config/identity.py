@@ -33,6 +33,7 @@ LATER: dict[str, Any] = {
     "data.effective_batch_size": 32,
     "data.max_batch_tokens": None,
     "trainer.checkpoint_minutes": 5,
+    "trainer.compile": None,
     "trainer.ema_decay": None,
     "trainer.gradient_checkpointing": False,
 }

@@ -120,11 +120,11 @@ class Table:
             whole=self.whole or self, places=places,
         )  # fmt: skip
 
-    def of_all(self, what: str, find_out: Callable[["Table"], Any]) -> Any:
+    def of_all(self, what: str, find_out: Callable[[Sequence[dict[str, Any]]], Any]) -> Any:
         """What is to be known of all rows of the file, whichever of them these are; found out once."""
         whole = self.whole or self
         if what not in whole._known:
-            whole._known[what] = find_out(whole)
+            whole._known[what] = find_out(whole.by_name)
         return whole._known[what]
 
     def find(self, wanted: Wanted, settings: Mapping[str, Column]) -> "Table":

@@ -1,6 +1,7 @@
 """Masked language modelling: fill in words that were hidden; how encoders are pretrained."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
@@ -55,12 +56,15 @@ class MaskedLM(PlainText):
         return self.chunks(rows, frame, before, after)
 
     def collate(self, features: Sequence[Feature], frame: Frame) -> dict[str, "torch.Tensor"]:
-        """Adds ``text`` (batch, seq), 1 where a sub-word may be hidden, and what :meth:`corrupt` needs to know."""
+        """Adds ``text`` (batch, seq), 1 where a sub-word may be hidden, and what :meth:`corrupt` needs to know: of each
+        row ``hide`` (batch, most), as many ones as are to be hidden."""
         import torch
 
+        texts = [feature.extra["text"] for feature in features]
         return {
             **model_batch(features, frame),
-            "text": padded([feature.extra["text"] for feature in features], 0),
+            "text": padded(texts, 0),
+            "hide": padded([[1] * self._hidden(sum(text)) for text in texts], 0),
             "mask_token": torch.tensor(frame.tokenizer.mask_token_id),
             "vocabulary": torch.tensor(len(frame.tokenizer)),
         }
@@ -72,23 +76,36 @@ class MaskedLM(PlainText):
         return max(1, round(self.mask_fraction * count)) if count else 0
 
     def corrupt(self, batch: Batch, *, training: bool) -> Batch:
-        """Hide sub-words. Adds ``labels`` (batch, seq), which are -100 where nothing is hidden."""
+        """Hide sub-words. Adds ``labels`` (batch, seq), which are -100 where nothing is hidden, and ``positions``
+        (batch, most), in order, of what is hidden; rows that hide fewer have others among them."""
         import torch
 
         ids, text = batch["input_ids"], batch["text"].bool()
         draw = _random(ids, batch["attention_mask"], 3, by_text=not training)
-        counts = torch.tensor([self._hidden(int(count)) for count in text.sum(1)], device=ids.device)
-        order = draw[0].masked_fill(~text, -1.0).argsort(dim=1, descending=True).argsort(dim=1)
-        hidden = order < counts.unsqueeze(1)
+        order = draw[0].masked_fill(~text, -1.0).argsort(dim=1, descending=True)
+        hidden = order.argsort(dim=1) < batch["hide"].sum(1, keepdim=True)
         labels = ids.masked_fill(~hidden, IGNORED)
         masked = hidden & (draw[1] < self.replace_fraction)
         swapped = hidden & ~masked & (draw[1] < self.replace_fraction + self.random_fraction)
         others = (draw[2] * batch["vocabulary"]).long()
-        shown = torch.where(swapped, others, ids).masked_fill(masked, int(batch["mask_token"]))
-        return {**batch, "input_ids": shown, "labels": labels}
+        shown = torch.where(swapped, others, ids).masked_fill(masked, batch["mask_token"])
+        positions = order[:, : batch["hide"].size(1)].sort(dim=1).values
+        return {**batch, "input_ids": shown, "labels": labels, "positions": positions}
+
+    def forward(self, model: "nn.Module", batch: Batch) -> Any:
+        """Logits (batch, most, vocabulary) of the ``positions``: scoring the whole vocabulary takes as long as the
+        body of a small model, so it is spared for all others. Of prompts they are those of all (batch, seq,
+        vocabulary)."""
+        compiled = getattr(model, "_compiled_call_impl", None)  # which knows nothing of what changes from step to step
+        if compiled is not None or "positions" not in batch or not batch["positions"].size(1):
+            return super().forward(model, batch)
+        with _said_of(model, batch["positions"], batch["input_ids"].size(1)):
+            return self.said(model, batch)
 
     def loss(self, logits: Any, batch: Batch, *, smooth: bool) -> tuple["torch.Tensor", "torch.Tensor"]:
-        return token_loss(logits, batch["labels"])
+        labels = batch["labels"]
+        whole = logits.size(1) == labels.size(1)
+        return token_loss(logits, labels if whole else labels.gather(1, batch["positions"]))
 
     def predict(self, model: "nn.Module", logits: Any, batch: Batch, frame: Frame) -> list[Any]:
         """For a prompt the likeliest (id, probability) pairs of each of its masks; for training text nothing."""
@@ -122,6 +139,25 @@ class MaskedLM(PlainText):
 
     def lines(self, row: Row, prediction: Row) -> str:
         return "\t".join([row["text"], *(mask[0]["token"] for mask in prediction["fills"])])
+
+
+@contextmanager
+def _said_of(model: "nn.Module", positions: "torch.Tensor", length: int) -> Iterator[None]:
+    """Inside, the head of a model sees nothing but these positions (batch, n) of the last ``length``; it looks at each
+    alone."""
+
+    def chosen(_body: Any, _inputs: Any, output: Any) -> Any:
+        states = output[0]  # (batch, seq, hidden), virtual sub-words of a prompt before the others
+        index = (positions + states.size(1) - length).unsqueeze(-1).expand(-1, -1, states.size(-1))
+        output.last_hidden_state = states.gather(1, index)
+        return output
+
+    body: nn.Module = getattr(model, str(model.base_model_prefix))
+    handle = body.register_forward_hook(chosen)
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 def _random(ids: "torch.Tensor", mask: "torch.Tensor", count: int, *, by_text: bool) -> "torch.Tensor":

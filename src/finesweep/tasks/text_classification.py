@@ -197,9 +197,7 @@ class MultiLabelClassification(TextTask):
 
     def label_reader(self, table: Table, source: DataSource) -> Callable[[Any, str], Any]:
         names = source.label_names
-        flags = table.of_all(
-            "flags", lambda all_of_it: all(is_flags(c["label"], len(names)) for c in all_of_it.by_name)
-        )
+        flags = table.of_all("flags", lambda rows: all(is_flags(cells["label"], len(names)) for cells in rows))
 
         def read(cell: Any, where: str) -> list[str]:
             found = classes_of(cell, names, where, flags=flags)

@@ -81,6 +81,11 @@ def assemble(parts: Components, batch: dict[str, int]) -> Assembled:
     )
     once = encode_once(parts, loaded, model, features, frame, forward)
     data.states.update(once.rows or {})
+    if trainer.compile and once.replay is not None:
+        examples.notes.append("trainer.compile is not used: what is frozen is known, and what is left is small")
+    elif trainer.compile:
+        # Batches differ in length: one program for all of them, but a graph of a GPU's is for one.
+        model.compile(mode=trainer.compile, dynamic=trainer.compile == "default")
     tuner = FineTuner(
         model,
         task,

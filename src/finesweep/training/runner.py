@@ -128,6 +128,13 @@ def _on_device(
         except torch.OutOfMemoryError as error:
             remedy = "data.batch_size=auto finds a batch that fits, trainer.gradient_checkpointing=true needs less"
             raise TrainingError("the GPU ran out of memory", where="training", remedy=remedy) from error
+        except RuntimeError as error:
+            if not type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+                raise
+            why, remedy = str(error).strip().splitlines()[0], "leave it null, or give the compiler what it lacks"
+            raise TrainingError(
+                f"the model cannot be compiled: {why[:200]}", where="trainer.compile", remedy=remedy
+            ) from error
 
 
 def _train(

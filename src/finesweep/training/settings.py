@@ -33,6 +33,7 @@ class TrainerSettings:
     gradient_clip_val: Positive | None
     accumulate_grad_batches: PositiveInt
     gradient_checkpointing: bool
+    compile: Literal["default", "reduce-overhead", "max-autotune"] | None
     ema_decay: Annotated[float, Field(gt=0, lt=1)] | None
     val_check_interval: Annotated[float, Field(gt=0, le=1)]
     early_stopping: EarlyStopping
