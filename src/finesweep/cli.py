@@ -20,8 +20,7 @@ finesweep fine-tunes transformers by configuration, with the sweep as the unit o
   finesweep train -m [OVERRIDES]    a sweep: … finetune_strategy=full,lora seed=1,2,3
   finesweep check [-m] [OVERRIDES]  check every job without training: steps, parameters, memory; time and what is done
   finesweep data [OVERRIDES]        what is in a data set: rows, classes, lengths, duplicates, shift between splits
-  finesweep evaluate RUN [OVERRIDES]
-                                    score a finished run on other data: … data=files data.test=other.txt
+  finesweep evaluate RUN [DATA]     score a finished run on other data: … data=files data.test=other.txt
   finesweep predict RUN             predict new text, from --text, --input or standard input
   finesweep resume RUN              go on with a run or a sweep that was stopped; as its command given again does
   finesweep reproduce RUN           run again from the record, and say whether every number came out the same
@@ -272,8 +271,7 @@ def _list(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(
         "finesweep list", allow_abbrev=False,
         description="List the runs and sweeps below a folder, the newest last; of a sweep's folder its runs. The score "
-        "of a sweep is that of its best configuration, the mean over its seeds.",
-    )  # fmt: skip
+        "of a sweep is the mean of its best configuration.")  # fmt: skip
     parser.add_argument("folder", nargs="?", default="outputs", metavar="DIR", help="default: outputs")
     args = parser.parse_args(argv)
 
