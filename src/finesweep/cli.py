@@ -189,9 +189,7 @@ def _predict(argv: list[str]) -> int:
         help="jsonl: entities with character offsets and scores; columns: token and tag, a blank line between texts",
     )  # fmt: skip
     parser.add_argument("--batch-size", type=int, metavar="N", help="texts at a time; default: the run's")
-    parser.add_argument(
-        "--int8", action="store_true", help="8-bit linear layers, on the CPU: faster, a little different"
-    )
+    parser.add_argument("--int8", action="store_true", help="8-bit linear layers on the CPU: faster, a bit different")
     args = parser.parse_args(argv)
 
     from finesweep import commands
@@ -271,7 +269,8 @@ def _list(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(
         "finesweep list", allow_abbrev=False,
         description="List the runs and sweeps below a folder, the newest last; of a sweep's folder its runs. The score "
-        "of a sweep is the mean of its best configuration.")  # fmt: skip
+        "of a sweep is that of its best configuration, the mean over its seeds.",
+    )  # fmt: skip
     parser.add_argument("folder", nargs="?", default="outputs", metavar="DIR", help="default: outputs")
     args = parser.parse_args(argv)
 

@@ -15,7 +15,7 @@ from typing import Any
 from finesweep.config.errors import UserError
 from finesweep.data.column_files import read_columns
 from finesweep.data.json_files import is_json_lines, read_json, read_json_lines
-from finesweep.data.lines import Lines, damaged, numbered, opened
+from finesweep.data.lines import Lines, damaged, is_packed, numbered, opened
 from finesweep.data.separated_files import read_separated
 from finesweep.data.spool import Kept
 from finesweep.data.table import Lazy, Reading, Table
@@ -90,10 +90,9 @@ def _streamed(file: Path, suffix: str, path: str, how: Reading) -> Table | None:
     if how.encoding.lower().replace("_", "-") not in ("utf-8", "utf8", "utf-8-sig"):
         return None
     try:
+        packed = is_packed(file)
         with opened(file) as stream:
             head = stream.read(_HEAD)
-        with file.open("rb") as stream:
-            packed = stream.read(2) != head[:2]
     except (OSError, EOFError, zlib.error):  # whoever reads the whole of it will say why
         return None
     if b"\n" not in head or head[:4] == b"PAR1" or how.format == "parquet":

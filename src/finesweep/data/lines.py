@@ -39,11 +39,15 @@ class Lines:
             raise damaged(error, self.path) from error
 
 
+def is_packed(file: Path) -> bool:
+    """Whether a file is one of gzip's, whatever its name."""
+    with file.open("rb") as stream:
+        return stream.read(len(_GZIP)) == _GZIP
+
+
 def opened(file: Path) -> IO[bytes]:
     """A file's bytes, unpacked."""
-    with file.open("rb") as stream:
-        packed = stream.read(len(_GZIP)) == _GZIP
-    return cast("IO[bytes]", gzip.open(file, "rb")) if packed else file.open("rb")
+    return cast("IO[bytes]", gzip.open(file, "rb")) if is_packed(file) else file.open("rb")
 
 
 def damaged(error: Exception, path: str) -> UserError:

@@ -35,7 +35,7 @@ class Averaging(pl.Callback):
             return
         self._step = trainer.global_step
         assert isinstance(pl_module, FineTuner)
-        now = {name: pl_module.model.get_parameter(name).detach() for name in pl_module.trainable()}
+        now = {name: pl_module.model.get_parameter(name).detach() for name in self.tensors or pl_module.trainable()}
         if not self.tensors:
             self.tensors = {name: tensor.clone() for name, tensor in now.items()}
         share = min(self._decay, (1 + self._step) / (10 + self._step))
@@ -45,9 +45,6 @@ class Averaging(pl.Callback):
         """Go on with the average of a checkpoint."""
         self._step = step
         self.tensors = {name: tensor.to(module.model.get_parameter(name).device) for name, tensor in tensors.items()}
-
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self.tensors = {name: tensor.to(pl_module.device) for name, tensor in self.tensors.items()}
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.state.fn == "fit":

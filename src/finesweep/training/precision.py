@@ -23,12 +23,14 @@ def halve_products(model: nn.Module, precision: str, device: str) -> None:
     """Keep the weights of linear layers in the 16 bits in which :func:`autocast` would use them, for a model that is
     not trained further: its output is the same, and they need not be made anew for each batch."""
     kind = _kind(precision, device)
+    if kind is None:
+        return
     linear = [module for module in model.modules() if type(module) is nn.Linear]
     chosen = {id(parameter) for module in linear for parameter in module.parameters()}
     others = (module for module in model.modules() if type(module) is not nn.Linear)
     # A weight that an embedding shares is used in full too.
     shared = {id(parameter) for module in others for parameter in module.parameters(recurse=False)} & chosen
-    for module in linear if kind is not None else ():
+    for module in linear:
         if not any(id(parameter) in shared for parameter in module.parameters()):
             module.to(kind)
 
