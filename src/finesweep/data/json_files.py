@@ -6,6 +6,7 @@ from itertools import islice
 from typing import Any
 
 from finesweep.config.errors import UserError
+from finesweep.data.lines import numbered
 from finesweep.data.spool import Kept
 from finesweep.data.table import Mapped, Table
 
@@ -19,7 +20,7 @@ def read_json(text: str, path: str, *, of_words: bool = True) -> Table:
     try:
         content = json.loads(text)
     except json.JSONDecodeError as error:
-        lines = list(enumerate(text.split("\n"), 1))
+        lines = numbered(text)
         if not is_json_lines(line for _, line in lines):
             raise UserError(f"the file is no JSON: {error.msg}", where=f"{path}:{error.lineno}") from error
         return read_json_lines(lines, path, Kept.in_memory())

@@ -55,9 +55,10 @@ def predict_stream(
         predictor = dataclasses.replace(predictor, batch_size=batch_size)
     with contextlib.ExitStack() as stack:
         sink = stack.enter_context(_opened(Path(output))) if output else sys.stdout
-        rows, total = _rows_of_texts(predictor, texts) if texts else _rows(predictor, path, input_format)
         # On a terminal that shows the predictions, they are the progress.
-        done = stack.enter_context(progress("predict", total, shown=output is not None or not sys.stdout.isatty()))
+        shown = sys.stderr.isatty() and (output is not None or not sys.stdout.isatty())
+        rows, total = _rows_of_texts(predictor, texts) if texts else _rows(predictor, path, input_format, count=shown)
+        done = stack.enter_context(progress("predict", total, shown=shown))
         for row, prediction in predictor.in_windows(rows, done):
             _write(sink, predictor.task, row, prediction, output_format)
         sink.flush()
@@ -78,8 +79,10 @@ def _write(sink: TextIO, task: Task, row: Row, prediction: Row, output_format: s
         sink.write(task.lines(row, prediction) + "\n")
 
 
-def _rows(predictor: Predictor, path: str | None, input_format: str) -> tuple[Iterator[Row], int | None]:
-    """Rows, and how many there are at the most, where that can be known."""
+def _rows(
+    predictor: Predictor, path: str | None, input_format: str, *, count: bool
+) -> tuple[Iterator[Row], int | None]:
+    """Rows, and how many there are at the most, where that can be known; lines are counted if ``count`` says so."""
     name = path if path not in (None, "-") else None
     if input_format == "columns" or (input_format == "auto" and name and name.endswith(_COLUMN_ENDINGS)):
         if name is None:
@@ -87,7 +90,7 @@ def _rows(predictor: Predictor, path: str | None, input_format: str) -> tuple[It
         table = read(name, Reading(format="columns"))
         return _rows_of_columns(predictor, table), len(table.rows)
     total = None
-    if name and Path(name).is_file():
+    if count and name and Path(name).is_file():
         with opened(Path(name)) as stream:
             total = sum(1 for _ in stream)
     return predictor.in_context(_rows_of_lines(predictor.task, name, input_format)), total
