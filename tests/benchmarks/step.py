@@ -76,7 +76,7 @@ class Window(pl.Callback):
         batch = given[2]  # after the module and its outputs
         if trainer.global_step > WARM_UP:
             self.rows += batch["input_ids"].size(0)
-            self.positions += batch["input_ids"].numel()
+            self.positions += batch["computed"]
         if trainer.global_step == WARM_UP:
             _wait()
             self._inside.__enter__()

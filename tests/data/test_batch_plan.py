@@ -1,8 +1,10 @@
 """The batch plan: a pure function under which every row is seen once and the shape of an epoch is the same for all."""
 
 import math
+from collections import Counter
 from itertools import chain
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,6 +13,7 @@ from finesweep.data.batch_plan import evaluation_plan, steps_per_epoch, training
 LENGTHS = st.lists(st.integers(1, 40), max_size=120)
 SIZE = st.integers(1, 9)
 PARTS = st.integers(1, 3)
+MIX = st.integers(1, 8)
 EPOCH = st.integers(0, 5)
 SEED = st.integers(0, 2**32)
 
@@ -26,17 +29,19 @@ def padded_lengths(plan: Plan, lengths: list[int]) -> list[list[tuple[int, int]]
     return [[(len(batch), max((lengths[i] for i in batch), default=0)) for batch in step] for step in plan]
 
 
-@given(LENGTHS, SIZE, EPOCH, SEED, PARTS)
+@given(LENGTHS, SIZE, EPOCH, SEED, MIX, PARTS)
 def test_every_row_comes_exactly_once_in_an_epoch(
-    lengths: list[int], size: int, epoch: int, seed: int, accumulate: int
+    lengths: list[int], size: int, epoch: int, seed: int, mix: int, accumulate: int
 ) -> None:
-    plan = training_plan(lengths, size, epoch=epoch, seed=seed, accumulate=accumulate)
+    plan = training_plan(lengths, size, epoch=epoch, seed=seed, mix=mix, accumulate=accumulate)
     assert sorted(rows_of(plan)) == list(range(len(lengths)))
 
 
-@given(LENGTHS, SIZE, EPOCH, SEED, PARTS)
-def test_all_steps_but_the_last_are_full(lengths: list[int], size: int, epoch: int, seed: int, accumulate: int) -> None:
-    plan = training_plan(lengths, size, epoch=epoch, seed=seed, accumulate=accumulate)
+@given(LENGTHS, SIZE, EPOCH, SEED, MIX, PARTS)
+def test_all_steps_but_the_last_are_full(
+    lengths: list[int], size: int, epoch: int, seed: int, mix: int, accumulate: int
+) -> None:
+    plan = training_plan(lengths, size, epoch=epoch, seed=seed, mix=mix, accumulate=accumulate)
     assert len(plan) == math.ceil(len(lengths) / (size * accumulate))
     for step in plan[:-1]:
         assert [len(batch) for batch in step] == [size] * accumulate
@@ -45,12 +50,12 @@ def test_all_steps_but_the_last_are_full(lengths: list[int], size: int, epoch: i
         assert len(step) <= accumulate
 
 
-@given(LENGTHS, SIZE, EPOCH, SEED, SEED, PARTS)
+@given(LENGTHS, SIZE, EPOCH, SEED, SEED, MIX, PARTS)
 def test_runs_of_different_seeds_keep_in_step(
-    lengths: list[int], size: int, epoch: int, seed: int, other: int, accumulate: int
+    lengths: list[int], size: int, epoch: int, seed: int, other: int, mix: int, accumulate: int
 ) -> None:
     """The longest rows of the same step are those of one bucket, whose lengths spread by a twentieth and one."""
-    plans = [training_plan(lengths, size, epoch=epoch, seed=s, accumulate=accumulate) for s in (seed, other)]
+    plans = [training_plan(lengths, size, epoch=epoch, seed=s, mix=mix, accumulate=accumulate) for s in (seed, other)]
     for steps in zip(*plans, strict=True):
         low, high = sorted(max(lengths[i] for batch in step for i in batch) for step in steps)
         assert high <= 1.05 * low + 1
@@ -105,24 +110,25 @@ def test_the_order_of_the_rows_in_the_data_set_is_not_kept() -> None:
     assert max(len({row // 10 for row in step[0]}) for step in plan) > 6
 
 
-@given(LENGTHS, SIZE, EPOCH, SEED, PARTS)
+@given(LENGTHS, SIZE, EPOCH, SEED, MIX, PARTS)
 def test_accumulating_sees_the_same_rows_as_the_large_batch(
-    lengths: list[int], size: int, epoch: int, seed: int, accumulate: int
+    lengths: list[int], size: int, epoch: int, seed: int, mix: int, accumulate: int
 ) -> None:
-    small = training_plan(lengths, size, epoch=epoch, seed=seed, accumulate=accumulate)
-    large = training_plan(lengths, size * accumulate, epoch=epoch, seed=seed)
+    small = training_plan(lengths, size, epoch=epoch, seed=seed, mix=mix, accumulate=accumulate)
+    large = training_plan(lengths, size * accumulate, epoch=epoch, seed=seed, mix=mix)
     assert [set(chain(*step)) for step in small] == [set(step[0]) for step in large]
 
 
-@given(LENGTHS, SIZE, EPOCH, SEED, PARTS, st.integers(2, 4))
+@given(LENGTHS, SIZE, EPOCH, SEED, MIX, PARTS, st.integers(2, 4))
 def test_devices_share_a_step_of_the_large_batch(
-    lengths: list[int], size: int, epoch: int, seed: int, accumulate: int, world: int
+    lengths: list[int], size: int, epoch: int, seed: int, mix: int, accumulate: int, world: int
 ) -> None:
+    shared = {"epoch": epoch, "seed": seed, "mix": mix}
     ranks = [
-        training_plan(lengths, size, epoch=epoch, seed=seed, accumulate=accumulate, rank=rank, world_size=world)
+        training_plan(lengths, size, accumulate=accumulate, rank=rank, world_size=world, **shared)
         for rank in range(world)
     ]
-    alone = training_plan(lengths, size * accumulate * world, epoch=epoch, seed=seed)
+    alone = training_plan(lengths, size * accumulate * world, **shared)
     assert sorted(chain(*(rows_of(plan) for plan in ranks))) == list(range(len(lengths)))
     for steps in zip(*ranks, alone, strict=True):
         *parts, whole = steps
@@ -153,6 +159,14 @@ def test_batches_of_like_length_hold_little_padding() -> None:
     planned = [batch for step in training_plan(lengths, 16, epoch=0, seed=0) for batch in step]
     as_they_come = [list(range(i, min(i + 16, 2000))) for i in range(0, 2000, 16)]
     assert padding(lengths, planned) < 0.05 < 0.4 < padding(lengths, as_they_come)
+
+
+@pytest.mark.parametrize("accumulate", [1, 2, 4])
+def test_every_batch_of_a_mixed_step_has_rows_of_all_lengths(accumulate: int) -> None:
+    lengths = [10 * 2**part for part in range(4) for _ in range(160)]
+    plan = training_plan(lengths, 32 // accumulate, epoch=0, seed=0, mix=4, accumulate=accumulate)
+    for batch in chain(*plan):
+        assert Counter(lengths[row] for row in batch) == dict.fromkeys([10, 20, 40, 80], 8 // accumulate)
 
 
 def test_rows_of_nearly_one_length_are_mixed() -> None:

@@ -33,7 +33,10 @@ def collate(texts: Sequence[Text]) -> dict[str, torch.Tensor]:
 
 def module(texts: Sequence[Text], *, rank: int = 0, world: int = 1, epoch: int = 0, **sizes: Any) -> DataModule:
     splits = {split: list(texts) for split in ("train", "validation", "test")}
-    sizes = {"batch_size": 4, "eval_batch_size": 4, "max_batch_tokens": None, "accumulate": 1, "seed": 0, **sizes}
+    sizes = {
+        "batch_size": 4, "eval_batch_size": 4, "max_batch_tokens": None, "mix": 1, "unpadded": False, "accumulate": 1,
+        "seed": 0, **sizes,
+    }  # fmt: skip
     made = DataModule(splits, splits, collate, lambda text: text.scored, **sizes)
     made.trainer = SimpleNamespace(global_rank=rank, world_size=world, current_epoch=epoch)  # type: ignore[assignment]
     return made

@@ -32,6 +32,7 @@ LATER: dict[str, Any] = {
     "data.context": "sentence",
     "data.effective_batch_size": 32,
     "data.max_batch_tokens": None,
+    "data.mix_lengths": 1,
     "trainer.checkpoint_minutes": 5,
     "trainer.compile": None,
     "trainer.ema_decay": None,

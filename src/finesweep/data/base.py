@@ -37,6 +37,8 @@ class DataSource(ABC):
         effective_batch_size: rows in an optimizer step, on all devices, where ``batch_size`` is ``auto``.
         max_batch_tokens: positions of a training batch, padding among them, in place of ``batch_size``: short rows go
             many at a time. Null: ``batch_size`` decides.
+        mix_lengths: chunks in an optimizer step, each of rows of like length, from the short to the long; of one chunk
+            there is no padding in any model. ``auto``: some, where the model can do without padding.
         eval_batch_size: rows in a batch of validation, test and prediction.
         max_length: sub-words in an input, special ones included.
         context: what a model sees of a row: it alone, or neighbouring rows of its document too, as many as fill the
@@ -59,6 +61,7 @@ class DataSource(ABC):
     batch_size: PositiveInt | Literal["auto"]
     effective_batch_size: PositiveInt
     max_batch_tokens: PositiveInt | None
+    mix_lengths: PositiveInt | Literal["auto"]
     eval_batch_size: PositiveInt
     max_length: Annotated[int, Field(ge=8)]
     context: Literal["sentence", "document"]
@@ -92,6 +95,8 @@ class DataSource(ABC):
             yield "data.fold", f"is {self.fold}; of {self.folds} folds the last is {self.folds - 1}"
         if self.batch_size == "auto":
             yield from self._auto_problems(cfg["trainer"])
+        if self.max_batch_tokens is not None and self.mix_lengths not in (1, "auto"):
+            yield "data.mix_lengths", "a batch of data.max_batch_tokens is of one length: leave it at auto"
         known = cfg["task"].get("columns", {})
         for name, setting in self.columns_set().items():
             if name not in known:

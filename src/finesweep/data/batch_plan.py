@@ -1,12 +1,14 @@
 """Which rows form which batch: a pure function of lengths, sizes, epoch and seed, without state.
 
-Rows of like length share a bucket, so little of a batch is padding. The sequence of buckets over an epoch depends on
-the epoch alone; the seed decides which rows of a bucket meet in a batch. Runs that differ only in seed therefore keep
-in step, to within the spread of a bucket, and resuming in mid-epoch is skipping the first batches of the same plan.
+A batch is made of a few chunks, each of rows of like length: one, and there is next to no padding whatever the model
+does; several, from the short rows to the long ones, and a step learns from all kinds of rows, as one of random rows
+does. The sequence of lengths over an epoch depends on the epoch alone; the seed decides which rows of like length meet
+in a chunk. Runs that differ only in seed therefore keep in step, to within the spread of a bucket of like chunks, and
+resuming in mid-epoch is skipping the first batches of the same plan.
 """
 
 import math
-from collections.abc import Sequence, Sized
+from collections.abc import Iterator, Sequence, Sized
 
 import numpy as np
 
@@ -22,6 +24,7 @@ def training_plan(
     *,
     epoch: int,
     seed: int,
+    mix: int = 1,
     max_tokens: int | None = None,
     accumulate: int = 1,
     rank: int = 0,
@@ -32,16 +35,17 @@ def training_plan(
     Args:
         lengths: the length of each row, in sub-words.
         batch_size: rows in a batch, on each device.
+        mix: chunks of like length in an optimizer step, at most; as many as divide its rows evenly.
         max_tokens: positions of a padded batch, in place of ``batch_size``: the shorter its rows, the more of them. A
-            row that is longer stands alone.
+            row that is longer stands alone. A step is then of one length.
         epoch, seed: draw the order.
         accumulate: batches whose gradients one optimizer step adds up.
         rank, world_size: which of how many devices the plan is for.
 
     Returns:
-        optimizer steps, each a list of at most ``accumulate`` batches of row indices. A step takes the rows of
-        ``accumulate * world_size`` batches from one bucket, so accumulating sees the same rows as the large batch.
-        Only the last step can be smaller; there a device may get an empty batch if rows run out.
+        optimizer steps, each a list of at most ``accumulate`` batches of row indices. The rows of a step are dealt out
+        to its ``accumulate * world_size`` batches, so accumulating sees the same rows as the large batch. Only the last
+        step can be smaller; there a device may get an empty batch if rows run out.
     """
     rows, parts = np.asarray(lengths), accumulate * world_size
     rng = np.random.default_rng([seed, epoch])
@@ -49,13 +53,14 @@ def training_plan(
     order = rng.permutation(len(rows))
     order = order[np.argsort(rows[order], kind="stable")]
     if max_tokens is None:
-        chunks, rest = _of_rows(order, batch_size * parts)
+        step_rows = batch_size * parts
+        mix = next(count for count in range(min(mix, step_rows), 0, -1) if step_rows % count == 0)
+        chunks, rest = _of_rows(order, step_rows, mix)
     else:
+        mix = 1
         chunks, rest = _of_tokens(order[::-1], rows, max_tokens, parts)
-    steps = [step for bucket in _buckets(chunks, rows) for step in _shuffled(bucket, rng)]
-    # The order of the steps must not depend on the seed.
-    steps = [steps[i] for i in np.random.default_rng(epoch).permutation(len(steps))]
-    plan = [_share(step, len(step) // parts, accumulate, rank, world_size) for step in steps]
+    chunks = [chunk for bucket in _buckets(chunks, rows) for chunk in _shuffled(bucket, rng)]
+    plan = [_share(step, len(step) // parts, accumulate, rank, world_size) for step in _mixed(chunks, mix, epoch)]
     if len(rest):
         size = batch_size if max_tokens is None else _rows_within(max_tokens, rows[rest].max())
         plan.append(_share(rest, size, accumulate, rank, world_size))
@@ -74,15 +79,16 @@ def steps_per_epoch(
     return len(chunks) + bool(len(rest))
 
 
-def _of_rows(order: np.ndarray, step_rows: int) -> tuple[list[np.ndarray], np.ndarray]:
-    """Sorted rows as steps of equally many, and the rows of the step that is not full.
+def _of_rows(order: np.ndarray, step_rows: int, mix: int) -> tuple[list[np.ndarray], np.ndarray]:
+    """Sorted rows as chunks, ``mix`` of them for each step, and the rows of the step that is not full.
 
     Those come from all over: of one length only, it would always be the longest.
     """
     remainder = len(order) % step_rows
     spread = np.linspace(0, len(order) - 1, remainder).round().astype(int) if remainder else np.array([], dtype=int)
     rest, order = order[spread], np.delete(order, spread)
-    return [order[i : i + step_rows] for i in range(0, len(order), step_rows)], rest
+    size = step_rows // mix
+    return [order[i : i + size] for i in range(0, len(order), size)], rest
 
 
 def _of_tokens(
@@ -125,11 +131,19 @@ def _shuffled(bucket: Sequence[np.ndarray], rng: np.random.Generator) -> list[np
     return np.split(rows[rng.permutation(len(rows))], len(bucket))
 
 
+def _mixed(chunks: Sequence[np.ndarray], mix: int, epoch: int) -> Iterator[np.ndarray]:
+    """Steps with a chunk from each of ``mix`` equal parts of the sorted ones; how they meet must not depend on the
+    seed."""
+    rng, count = np.random.default_rng(epoch), len(chunks) // mix
+    places = [part * count + rng.permutation(count) for part in range(mix)]
+    return (np.concatenate([chunks[place] for place in step]) for step in zip(*places, strict=True))
+
+
 def _share(step: np.ndarray, batch_size: int, accumulate: int, rank: int, world_size: int) -> list[list[int]]:
-    """This device's batches of a step. Every device gets equally many, so that none waits for another."""
+    """This device's batches of a step, dealt out. Every device gets equally many, so that none waits for another."""
     batches = min(accumulate, math.ceil(len(step) / (batch_size * world_size)))
     mine = step[rank::world_size]
-    return [mine[i * batch_size : (i + 1) * batch_size].tolist() for i in range(batches)]
+    return [mine[i::batches].tolist() for i in range(batches)]
 
 
 def lengths_of(features: Sequence[Sized]) -> np.ndarray:

@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, Sampler
 
 from finesweep.config.errors import UserError
 from finesweep.data.batch_plan import evaluation_plan, lengths_of, training_plan
+from finesweep.data.layout import layout
 
 Collate = Callable[[Sequence[Any]], dict[str, Any]]
 
@@ -32,6 +33,8 @@ class DataModule(pl.LightningDataModule):
         weight: the weight of a feature in the loss (the task's).
         batch_size, eval_batch_size: rows in a batch, on each device.
         max_batch_tokens: positions of a training batch, in place of ``batch_size``.
+        mix: chunks of like length in an optimizer step.
+        unpadded: whether training batches say how to take their padding out.
         accumulate: batches that one optimizer step adds up.
         seed: draws the order of the training rows.
     """
@@ -46,6 +49,8 @@ class DataModule(pl.LightningDataModule):
         batch_size: int,
         eval_batch_size: int,
         max_batch_tokens: int | None,
+        mix: int,
+        unpadded: bool,
         accumulate: int,
         seed: int,
         num_workers: int = 0,
@@ -54,7 +59,8 @@ class DataModule(pl.LightningDataModule):
         self.rows, self.features = rows, features
         self._collate, self._weight = collate, weight
         self._batch_size, self._eval_batch_size, self._accumulate = batch_size, eval_batch_size, accumulate
-        self._max_batch_tokens, self._seed, self._num_workers = max_batch_tokens, seed, num_workers
+        self._max_batch_tokens, self._mix, self._seed = max_batch_tokens, mix, seed
+        self._groups, self._num_workers = mix if unpadded else 0, num_workers
         #: Sub-words of every feature.
         self.lengths = {split: lengths_of(each) for split, each in features.items()}
         #: The epoch that a resumed training goes on in, and how many of its batches it has had.
@@ -68,7 +74,7 @@ class DataModule(pl.LightningDataModule):
         rank, world = trainer.global_rank, trainer.world_size
         epoch, done = self.done
         batches = self._training_batches(trainer.current_epoch, rank, world)
-        return self._loader("train", batches, done if trainer.current_epoch == epoch else 0)
+        return self._loader("train", batches, done if trainer.current_epoch == epoch else 0, self._groups)
 
     def val_dataloader(self) -> DataLoader:
         return self._evaluation_loader("validation")
@@ -93,6 +99,7 @@ class DataModule(pl.LightningDataModule):
                 self._batch_size,
                 epoch=epoch,
                 seed=self._seed,
+                mix=self._mix,
                 max_tokens=self._max_batch_tokens,
                 accumulate=self._accumulate,
                 rank=r,
@@ -120,13 +127,13 @@ class DataModule(pl.LightningDataModule):
         plan = evaluation_plan(lengths, size, rank=trainer.global_rank, world_size=trainer.world_size)
         return self._loader(split, [(batch, 1.0) for batch in plan])
 
-    def _loader(self, split: str, batches: list[tuple[list[int], float]], done: int = 0) -> DataLoader:
+    def _loader(self, split: str, batches: list[tuple[list[int], float]], done: int = 0, groups: int = 0) -> DataLoader:
         # The planned batches are the data set; PyTorch's own batching is off (batch_size=None).
         return DataLoader(
             batches,  # type: ignore[arg-type]
             batch_size=None,
             sampler=_Rest(len(batches), done),
-            collate_fn=partial(_make_batch, self.features[split], self._collate, self.states.get(split)),
+            collate_fn=partial(_make_batch, self.features[split], self._collate, self.states.get(split), groups),
             num_workers=self._num_workers,
             persistent_workers=False,
         )
@@ -146,18 +153,23 @@ class _Rest(Sampler[int]):
 
 
 def _make_batch(
-    features: Sequence[Any], collate: Collate, states: States | None, planned: tuple[list[int], float]
+    features: Sequence[Any], collate: Collate, states: States | None, groups: int, planned: tuple[list[int], float]
 ) -> dict[str, Any]:
-    """``collate``'s tensors, with ``index`` (batch,), the scale of the loss, the number of sub-words, and ``states``
-    (batch, seq, hidden) where they are known."""
+    """``collate``'s tensors, with ``index`` (batch,), the scale of the loss, the numbers of sub-words and of positions
+    that the model works on, ``states`` (batch, seq, hidden) where they are known, and what is ``kept`` without padding
+    in how many ``groups`` at most."""
     indices, scale = planned
     chosen = [features[i] for i in indices]
-    batch = collate(chosen)
+    batch, lengths = collate(chosen), [len(feature) for feature in chosen]
     if states is not None:
         batch["states"] = states.padded(indices, batch["input_ids"].size(1))
+    if groups:
+        kept, batch["groups"] = layout(lengths, batch["input_ids"].size(1), groups)
+        batch["kept"] = torch.from_numpy(kept)
     return {
         **batch,
         "index": torch.tensor(indices),
         "scale": scale,
-        "tokens": sum(len(feature) for feature in chosen),
+        "tokens": sum(lengths),
+        "computed": (batch["kept"] if groups else batch["input_ids"]).numel(),
     }

@@ -46,7 +46,8 @@ class RunRecord:
         config_hash: of the resolved configuration, see :func:`finesweep.config.identity.config_hash`.
         overrides: what was changed on the command line, without a sweep's other jobs.
         data: for each split its rows, their fingerprint and where they came from.
-        batch: ``rows`` of a training batch, and how many of them ``accumulate`` to an optimizer step.
+        batch: ``rows`` of a training batch, how many of them ``accumulate`` to an optimizer step, and how many chunks
+            of like length ``mix`` in it.
         model: ``fingerprint`` of the files that it was loaded from, and of the trained ``weights``; ``dropped``, why
             it is not there any more, if a sweep had better ones.
         labels: in the order of the model's outputs.

@@ -131,7 +131,7 @@ class Monitor(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         self.tokens += batch["tokens"]
-        self.positions += batch["input_ids"].numel()
+        self.positions += batch["computed"]
         self.samples += batch["input_ids"].size(0)
         self._summed.append(outputs["summed"].float())
         self._weights.append(outputs["weight"].float())

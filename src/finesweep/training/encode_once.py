@@ -35,12 +35,14 @@ class Encoded:
 
     Attributes:
         replay: its layers, which return it; None where they compute it in each batch.
+        whole: whether that is all layers that the model has.
         rows: of each split that comes again and again.
         seconds: that it took to get there.
         why_not: what a user should know if it is not kept.
     """
 
     replay: Replay | None = None
+    whole: bool = False
     rows: dict[str, StateRows] | None = None
     seconds: float = 0.0
     why_not: str = ""
@@ -91,7 +93,8 @@ def encode_once(
                 size = f"{maker.size / 1e9:.1f} GB of states are more than cache_gb allows or the disk has room for"
                 return Encoded(why_not=f"the frozen part runs in every epoch: {size}")
             rows[split] = found
-    return Encoded(replay, rows, time.perf_counter() - begun)
+    ends = [*body_names(model), *(f"{stack}.{depth - 1}" for stack, depth in layer_stacks(model))]
+    return Encoded(replay, replay.name in ends, rows, time.perf_counter() - begun)
 
 
 def _frozen(model: nn.Module, parts: Components) -> Iterator[dict[str, nn.Module]]:

@@ -67,7 +67,8 @@ class Estimator:
             UserError: its data or its model cannot be read here, so the job would fail.
         """
         parts = Components.of(values)
-        data = without(values["data"], ("batch_size", "eval_batch_size", "max_batch_tokens", "num_workers"))
+        sizes = ("batch_size", "eval_batch_size", "max_batch_tokens", "mix_lengths", "num_workers")
+        data = without(values["data"], sizes)
         rows = _key(data, values["task"])
         if rows not in self._examples:
             self._examples[rows] = read_data(parts)

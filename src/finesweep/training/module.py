@@ -19,6 +19,7 @@ from finesweep.tasks.base import Frame, Row, Task
 from finesweep.training.optimizers import OptimizerSettings, parameter_groups
 from finesweep.training.schedules import Schedule
 from finesweep.training.states import Replay
+from finesweep.training.unpadded import Unpadded
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class FineTuner(pl.LightningModule):
         total_steps: optimizer steps of the whole training, which the schedule spans.
         epochs: of the whole training; the optimizer holds from the start whatever trains in the last.
         replay: layers whose states are known of the rows that come with them; None where there are none.
+        unpadded: takes the padding out of batches that say how; None where the model needs it.
         seed: the generators are seeded at every batch from (seed, epoch, batch), so no generator state need be kept.
     """
 
@@ -54,6 +56,7 @@ class FineTuner(pl.LightningModule):
         total_steps: int,
         epochs: int,
         replay: Replay | None,
+        unpadded: Unpadded | None,
         seed: int,
     ) -> None:
         super().__init__()
@@ -61,7 +64,7 @@ class FineTuner(pl.LightningModule):
         self.task, self.strategy = task, strategy
         self.optimizer_settings, self.schedule = optimizer, schedule
         self.frame, self.total_steps, self.epochs, self.seed = frame, total_steps, epochs, seed
-        self.replay = replay
+        self.replay, self.unpadded = replay, unpadded
         self.outcome: Outcome | None = None
         self.log_scores = True  # off when the best weights are scored once more, which is no point of the curve
         self._raw: list[tuple[int, Any]] = []
@@ -83,7 +86,11 @@ class FineTuner(pl.LightningModule):
 
     def forward(self, batch: Mapping[str, Any]) -> Any:
         """What the model says to a batch: logits."""
-        with self.replay.known(batch) if self.replay is not None else nullcontext():
+        states = batch.get("states")
+        if self.unpadded is not None:
+            self.unpadded.expect(batch)
+            states = None if states is None else self.unpadded.flat(states)
+        with self.replay.known(states) if self.replay is not None else nullcontext():
             return self.task.forward(self.model, batch)
 
     # --- training -----------------------------------------------------------------------------------------------

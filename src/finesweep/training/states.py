@@ -55,9 +55,9 @@ class Replay:
         return said
 
     @contextmanager
-    def known(self, batch: Batch) -> Iterator[None]:
-        """Inside, the modules return ``batch["states"]`` (batch, seq, hidden), if the batch has them."""
-        self._states = batch.get("states")
+    def known(self, states: torch.Tensor | None) -> Iterator[None]:
+        """Inside, the modules return these states (batch, seq, hidden), if there are any."""
+        self._states = states
         try:
             yield
         finally:

@@ -1,0 +1,181 @@
+"""Batches of rows of any length, and no work on padding.
+
+A transformer's layers treat each position alone, but for attention. So the rows of a batch go through them one behind
+the other, as one long row, and attention alone takes them apart: rows of like length go together, and each sees itself.
+What leaves the last layer is put back into a padded batch, so what follows notices nothing.
+"""
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from finesweep.config.errors import UserError
+from finesweep.data.batch_plan import lengths_of
+from finesweep.data.layout import Group, layout
+from finesweep.strategies.anatomy import layer_stacks
+from finesweep.tasks.base import Batch, Feature
+
+#: How far a state may be off, relative to the largest: rounding in another order.
+_ROUNDING = {torch.float64: 1e-9, torch.float32: 1e-4}
+_COARSE = 3e-2  # of 16 bits
+
+
+class Unpadded:
+    """Hooks on a transformers model that take the padding out before its first layer and put it back after its last.
+
+    Args:
+        model: with one stack of layers, and attention through transformers' attention interface.
+        offset: the number of the first position.
+    """
+
+    def __init__(self, model: Any, offset: int) -> None:
+        from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS as FUNCTIONS
+
+        ((stack, depth),) = layer_stacks(model)
+        self._last = model.get_submodule(f"{stack}.{depth - 1}")
+        self._config, self._usual, self._offset = model.config, model.config._attn_implementation, offset
+        self._own, self._attention = f"unpadded {id(self)}", FUNCTIONS[self._usual]
+        self._names = list(inspect.signature(model.base_model.forward).parameters)
+        self._kept: torch.Tensor | None = None
+        self._groups: list[Group] = []
+        self._masks: list[torch.Tensor | None] = []
+        self._shape = (0, 0)
+        FUNCTIONS.register(self._own, self._by_group)
+        self._hooks = [
+            model.base_model.register_forward_pre_hook(self._take_out, with_kwargs=True),
+            self._last.register_forward_hook(self._put_back),
+        ]
+
+    def remove(self) -> None:
+        """Leave the model as it was."""
+        self.expect({})
+        for hook in self._hooks:
+            hook.remove()
+
+    def agrees(self, forward: Callable[[Batch], Any], batch: Batch) -> bool:
+        """Whether the states that leave the last layer are what they are with padding; if not, the hooks are gone."""
+        found: list[torch.Tensor] = []
+        hook = self._last.register_forward_hook(lambda *call: found.append(_states(call[-1])))
+        try:
+            for each in ({}, batch):
+                self.expect(each)
+                forward(batch)
+            there = batch["attention_mask"].flatten()[self._kept] == 1
+            padded, put_back = (self.flat(states)[0][there] for states in found)
+            near = _ROUNDING.get(padded.dtype, _COARSE) * padded.abs().max()
+            agrees = bool((padded - put_back).abs().max() <= near)
+        except Exception:  # whatever a model says that is not made for this
+            agrees = False
+        finally:
+            hook.remove()
+            self.expect({})
+        if not agrees:
+            self.remove()
+        return agrees
+
+    def expect(self, batch: Batch) -> None:
+        """The batch that comes next, with what is ``kept`` of it and in which ``groups``, or without them. It holds
+        until the next: on the way back layers may run again."""
+        self._kept, self._groups = batch.get("kept"), batch.get("groups", [])
+        # Of an attention that it does not know transformers makes no mask, which would be of the whole long row.
+        self._config._attn_implementation = self._usual if self._kept is None else self._own
+
+    def flat(self, states: torch.Tensor) -> torch.Tensor:
+        """Of a padded (batch, seq, ...) what is kept of the batch that is expected: (1, positions, ...)."""
+        return states if self._kept is None else states.flatten(0, 1)[self._kept][None]
+
+    def _take_out(self, _: Any, inputs: tuple[Any, ...], named: dict[str, Any]) -> Any:
+        if self._kept is None:
+            return None
+        named = dict(zip(self._names, inputs, strict=False)) | named
+        self._shape = named["input_ids"].shape
+        there = self.flat(named.pop("attention_mask").bool())[0].split(self._sizes())
+        self._masks = [
+            each.view(rows, 1, 1, longest) if padded else None
+            for each, (rows, longest, padded) in zip(there, self._groups, strict=True)
+        ]
+        tensors = {name: value for name, value in named.items() if isinstance(value, torch.Tensor)}
+        flat = {name: self.flat(value) for name, value in tensors.items() if value.shape[:2] == self._shape}
+        positions = self._kept % self._shape[1] + self._offset
+        return (), named | flat | {"position_ids": positions[None]}
+
+    def _sizes(self) -> list[int]:
+        return [rows * longest for rows, longest, _ in self._groups]
+
+    def _by_group(
+        self, module: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: None, **named: Any
+    ) -> tuple[torch.Tensor, None]:
+        """Attention of each row (1, heads, positions, size) to itself, as (1, positions, heads, size)."""
+        every = zip(*(each.transpose(1, 2)[0].split(self._sizes()) for each in (query, key, value)), strict=True)
+        causal, said = getattr(module, "is_causal", True), []
+        for parts, (rows, longest, _), padding in zip(every, self._groups, self._masks, strict=True):
+            # (positions, heads, size) to (rows, heads, longest, size)
+            own = [part.view(rows, longest, *part.shape[1:]).transpose(1, 2) for part in parts]
+            # Who looks back alone never sees the padding, which is behind.
+            seen = None if causal else _within(named.get("sliding_window"), longest, padding, query.device)
+            said.append(self._attention(module, *own, seen, **named)[0].flatten(0, 1))
+        return torch.cat(said)[None], None
+
+    def _put_back(self, _: Any, inputs: Any, said: Any) -> Any:
+        if self._kept is None:
+            return None
+        states = _states(said)[0]
+        padded = states.new_zeros(*self._shape, states.size(-1))
+        padded = padded.flatten(0, 1).index_copy(0, self._kept, states).view_as(padded)
+        return (padded, *said[1:]) if isinstance(said, tuple) else padded
+
+
+def _within(
+    window: int | None, longest: int, padding: torch.Tensor | None, device: torch.device
+) -> torch.Tensor | None:
+    """What a position sees: what is nearer than the window and no padding; None if that is everything."""
+    if window is None or longest <= window:
+        return padding
+    places = torch.arange(longest, device=device)
+    near = (places[:, None] - places).abs() < window
+    return near if padding is None else near & padding
+
+
+def _states(said: Any) -> torch.Tensor:
+    """What a layer says of the positions, whatever else it says."""
+    return said[0] if isinstance(said, tuple) else said
+
+
+def without_padding(
+    model: Any,
+    forward: Callable[[Batch], Any],
+    collate: Callable[[Sequence[Feature]], dict[str, torch.Tensor]],
+    features: Sequence[Feature],
+) -> Unpadded | None:
+    """Hooks with which the model says the same, tried on a few of the features; None where there are none.
+
+    Args:
+        model: of transformers, on its device.
+        forward: of the model with whatever is around it.
+        collate: features to a padded batch.
+    """
+    if model.config._attn_implementation != "sdpa" or len(_stacks(model)) != 1:
+        return None
+    lengths = lengths_of(features)
+    chosen = np.argsort(lengths, kind="stable")[np.linspace(0, len(lengths) - 1, 4).round().astype(int)]
+    device = next(model.parameters()).device
+    batch = {name: value.to(device) for name, value in collate([features[i] for i in chosen.tolist()]).items()}
+    if batch["input_ids"].dim() != 2:
+        return None
+    kept, groups = layout(lengths[chosen].tolist(), batch["input_ids"].size(1), 2)
+    told = {**batch, "kept": torch.from_numpy(kept).to(device), "groups": groups}
+    pad = model.config.pad_token_id or 0
+    tried = (Unpadded(model, offset) for offset in (0, pad + 1))
+    model.eval()
+    with torch.inference_mode():
+        return next((made for made in tried if made.agrees(forward, told)), None)
+
+
+def _stacks(model: Any) -> list[tuple[str, int]]:
+    try:
+        return layer_stacks(model)
+    except UserError:
+        return []

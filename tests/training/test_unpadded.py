@@ -1,0 +1,144 @@
+"""Layers that get batches without padding say and learn what they say and learn with it."""
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoConfig, AutoModelForTokenClassification
+
+import finesweep
+from finesweep.data.layout import layout
+from finesweep.results.record import RunRecord
+from finesweep.tasks.base import Feature
+from finesweep.training import assemble
+from finesweep.training.unpadded import Unpadded, without_padding
+
+SHAPE = {
+    "vocab_size": 100, "hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 64,
+    "max_position_embeddings": 130, "pad_token_id": 1, "num_labels": 5,
+}  # fmt: skip
+#: What an architecture calls otherwise, or needs in this vocabulary.
+OWN: dict[str, dict[str, Any]] = {
+    "mistral": {"sliding_window": 16, "num_key_value_heads": 4},
+    "distilbert": {"dim": 32, "n_layers": 3, "n_heads": 4, "hidden_dim": 64},
+    # Every third layer sees everything, the others what is at most 4 away.
+    "modernbert": {
+        "local_attention": 8, "cls_token_id": 0, "sep_token_id": 2, "bos_token_id": 0, "eos_token_id": 2,
+    },
+}  # fmt: skip
+LENGTHS = [3, 50, 9, 17, 48, 120]
+
+
+def model_of(kind: str) -> Any:
+    torch.manual_seed(0)
+    config = AutoConfig.for_model(kind, **{**SHAPE, **OWN.get(kind, {})})
+    return AutoModelForTokenClassification.from_config(config).double()
+
+
+def features(lengths: Sequence[int]) -> list[Feature]:
+    rng = np.random.default_rng(0)
+    return [Feature(row, rng.integers(3, 100, length).tolist(), {}) for row, length in enumerate(lengths)]
+
+
+def collate(rows: Sequence[Feature]) -> dict[str, torch.Tensor]:
+    ids = torch.ones(len(rows), max(map(len, rows)), dtype=torch.long)
+    for out, row in zip(ids, rows, strict=True):
+        out[: len(row)] = torch.tensor(row.input_ids)
+    return {"input_ids": ids, "attention_mask": (ids != 1).long()}
+
+
+def found(model: Any, lengths: Sequence[int] = LENGTHS) -> Unpadded | None:
+    def forward(batch: Any) -> Any:
+        return model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
+
+    return without_padding(model, forward, collate, features(lengths))
+
+
+@pytest.mark.parametrize("kind", ["bert", "roberta", "xlm-roberta", "distilbert", "electra", "modernbert", "llama"])
+@pytest.mark.parametrize("most", [1, 3, 6])
+def test_states_and_gradients_are_those_with_padding(kind: str, most: int) -> None:
+    model = model_of(kind)
+    unpadded = found(model)
+    assert unpadded is not None
+    batch = collate(features(LENGTHS))
+    there = batch["attention_mask"].bool()
+    kept, groups = layout(LENGTHS, max(LENGTHS), most)
+    assert min(most, 3) <= len(groups) <= most
+    said, learned = [], []
+    for told in ({}, {"kept": torch.from_numpy(kept), "groups": groups}):
+        unpadded.expect(told)
+        logits = model(**batch).logits[there]
+        model.zero_grad()
+        (logits**2).sum().backward()
+        said.append(logits)
+        learned.append({name: p.grad for name, p in model.named_parameters() if p.grad is not None})
+    torch.testing.assert_close(said[1], said[0])
+    torch.testing.assert_close(learned[1], learned[0])
+
+
+@pytest.mark.parametrize("kind", ["deberta-v2", "albert", "gpt2"])
+def test_a_model_that_cannot_is_left_as_it_was(kind: str) -> None:
+    model = model_of(kind)
+    way = model.config._attn_implementation
+    assert found(model) is None
+    assert model.config._attn_implementation == way
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+
+
+def test_the_longest_row_decides_whether_a_window_is_kept() -> None:
+    """One that looks back through a window is not known to the attention by group."""
+    assert found(model_of("mistral")) is None
+    assert found(model_of("mistral"), [3, 9, 14, 15]) is not None
+
+
+def losses(record: RunRecord) -> list[float]:
+    with (record.folder / "metrics.csv").open() as stream:
+        return [float(row["train/loss"]) for row in csv.DictReader(stream) if row["train/loss"]]
+
+
+CASES: dict[str, list[str]] = {
+    "tags": [],
+    "classes": ["data=demo_topics"],
+    "relations": ["data=demo_relations"],
+    "hidden sub-words": ["data=demo_masked_text"],
+    "answers": ["data=demo_questions"],
+    "adapters": ["finetune_strategy=lora"],
+    "known states below": ["finetune_strategy=top_layers", "finetune_strategy.layers=1"],
+    "layers run again": ["trainer.gradient_checkpointing=true"],
+    "gradients added up": ["trainer.accumulate_grad_batches=2", "data.batch_size=8"],
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_training_goes_as_with_padding(
+    case: str, tmp_path: Path, quick: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    same = [
+        *quick, *CASES[case], "data.mix_lengths=4", "model.dropout=0", "trainer.precision=32-true",
+        "trainer.log_every_n_steps=1",
+    ]  # fmt: skip
+    record = finesweep.run([*same, f"hydra.run.dir={tmp_path / 'unpadded'}"])
+    assert all("unpadded" not in file.read_text() for file in (record.folder / "model").glob("*.json"))
+    monkeypatch.setattr(assemble, "without_padding", lambda *_: None)
+    padded = finesweep.run([*same, f"hydra.run.dir={tmp_path / 'padded'}"])
+    assert losses(record) == pytest.approx(losses(padded), rel=1e-3)
+    assert record.metrics["validation"]["loss"] == pytest.approx(padded.metrics["validation"]["loss"], rel=1e-3)
+    assert record.timing["padding_fraction"] < padded.timing["padding_fraction"]
+
+
+def test_lengths_are_mixed_where_padding_costs_nothing(tmp_path: Path, quick: list[str]) -> None:
+    record = finesweep.run([*quick, f"hydra.run.dir={tmp_path / 'run'}"])
+    assert record.batch["mix"] > 1
+    assert record.timing["padding_fraction"] < 0.05
+
+
+@pytest.mark.parametrize("override", ["data.max_batch_tokens=300", "trainer.compile=default"])
+def test_where_it_does_steps_are_of_one_length(
+    override: str, tmp_path: Path, quick: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.nn.Module.compile", lambda *_, **__: None)
+    assert finesweep.run([*quick, override, f"hydra.run.dir={tmp_path / 'run'}"]).batch["mix"] == 1
