@@ -66,6 +66,10 @@ CASES = [
     Case("plain loop, padded to 128", ["plain_loop.py"], ["finetune_strategy=full", *_PLAIN]),
     Case("Trainer", ["hf_trainer.py"], ["finetune_strategy=full", *_TRAINER]),
     Case("Trainer, bucketed, bfloat16", ["hf_trainer.py", "--bucket", "--bf16"], ["finetune_strategy=full", *_TRAINER]),
+    Case(
+        "the same, ours of like lengths too", ["hf_trainer.py", "--bucket", "--bf16"],
+        ["finetune_strategy=full", "data.mix_lengths=1", *_TRAINER],
+    ),
     Case("Trainer, frozen encoder", ["hf_trainer.py", "--freeze"], _FROZEN, epochs=10),
     Case(
         f"{JOBS} × the same", ["hf_trainer.py", "--freeze"], [*_FROZEN, _RATES, f"hydra.launcher.slots={SLOTS}"],

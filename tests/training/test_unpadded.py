@@ -11,10 +11,11 @@ import torch
 from transformers import AutoConfig, AutoModelForTokenClassification
 
 import finesweep
-from finesweep.data.layout import layout
+from finesweep.data.layout import Layout, layout
 from finesweep.results.record import RunRecord
 from finesweep.tasks.base import Feature
 from finesweep.training import assemble
+from finesweep.training.attention import GroupedAttention
 from finesweep.training.unpadded import Unpadded, without_padding
 
 SHAPE = {
@@ -59,17 +60,16 @@ def found(model: Any, lengths: Sequence[int] = LENGTHS) -> Unpadded | None:
 
 
 @pytest.mark.parametrize("kind", ["bert", "roberta", "xlm-roberta", "distilbert", "electra", "modernbert", "llama"])
-@pytest.mark.parametrize("most", [1, 3, 6])
-def test_states_and_gradients_are_those_with_padding(kind: str, most: int) -> None:
+@pytest.mark.parametrize("lengths", [LENGTHS, [17] * 4, [40, 44, 9, 41]], ids=["all", "one", "two"])
+def test_states_and_gradients_are_those_with_padding(kind: str, lengths: list[int]) -> None:
+    """In 64 bits; the model is told to drop nothing."""
     model = model_of(kind)
     unpadded = found(model)
     assert unpadded is not None
-    batch = collate(features(LENGTHS))
+    batch = collate(features(lengths))
     there = batch["attention_mask"].bool()
-    kept, groups = layout(LENGTHS, max(LENGTHS), most)
-    assert min(most, 3) <= len(groups) <= most
     said, learned = [], []
-    for told in ({}, {"kept": torch.from_numpy(kept), "groups": groups}):
+    for told in ({}, {"layout": layout(lengths, max(lengths))}):
         unpadded.expect(told)
         logits = model(**batch).logits[there]
         model.zero_grad()
@@ -142,3 +142,35 @@ def test_where_it_does_steps_are_of_one_length(
 ) -> None:
     monkeypatch.setattr("torch.nn.Module.compile", lambda *_, **__: None)
     assert finesweep.run([*quick, override, f"hydra.run.dir={tmp_path / 'run'}"]).batch["mix"] == 1
+
+
+def masks_of(placed: Layout) -> list[torch.Tensor]:
+    shapes = [(rows, 1, 1, length) for rows, length, _ in placed["groups"]]
+    parts = placed["there"].split([rows * length for rows, _, _, length in shapes])
+    return [part.view(shape) for part, shape in zip(parts, shapes, strict=True)]
+
+
+def test_what_attention_drops_is_made_up_for() -> None:
+    """Of equal values each share counts alike: their mean over many draws is the value, and a tenth is dropped."""
+    torch.manual_seed(0)
+    lengths = [7, 30, 30, 12]
+    placed = layout(lengths, 30)
+    query, key = (torch.randn(sum(lengths), 2, 4) for _ in range(2))
+    value = torch.ones(sum(lengths), 2, 4)
+    said = torch.stack(
+        [GroupedAttention.apply(query, key, value, placed, masks_of(placed), 0.1, 0.5) for _ in range(400)]  # type: ignore[misc]
+    )
+    assert said.mean(0) == pytest.approx(torch.ones(sum(lengths), 2, 4), abs=0.15)
+    assert said.std() > 0.05
+
+
+def test_gradients_of_attention_are_those_that_differences_give() -> None:
+    lengths = [3, 5, 4]
+    placed = layout(lengths, 5)
+    parts = [torch.randn(sum(lengths), 2, 3, dtype=torch.float64, requires_grad=True) for _ in range(3)]
+
+    def drawn_alike(*given: torch.Tensor) -> Any:
+        torch.manual_seed(0)
+        return GroupedAttention.apply(*given, placed, masks_of(placed), 0.3, 0.7)  # type: ignore[misc]
+
+    assert torch.autograd.gradcheck(drawn_alike, parts)

@@ -1,54 +1,73 @@
-"""Where the rows of a batch stand once its padding is taken out: in one line, those of like length together."""
+"""Where the rows of a batch stand once its padding is taken out, and which of them attention can take together."""
 
 from collections.abc import Sequence
+from typing import TypedDict
 
 import numpy as np
+import torch
 
-#: Rows that stand together: how many, how long, and whether padding is left among them.
+#: Rows of like length: how many, how many positions each of them takes, and whether there is padding among these.
 Group = tuple[int, int, bool]
-#: As a share of the sub-words, the padding that one group more must save to be worth its trouble: two cores take about
-#: as long for the attention of another group as for so many positions of a batch of 32 sentences.
-_WORTH = 0.025
+#: Groups that there may be, and the share of attention's work that one more must save to be worth the further calls.
+_MOST, _WORTH = 3, 0.15
 
 
-def layout(lengths: Sequence[int], width: int, most: int) -> tuple[np.ndarray, list[Group]]:
-    """A batch without most of its padding.
+class Layout(TypedDict):
+    """A batch without padding: its sub-words in one line, the shorter rows first.
 
-    Args:
-        lengths: of the rows, in sub-words.
-        width: positions of each row in the padded batch.
-        most: groups that there may be.
-
-    Returns:
-        of each position that is kept its place in the padded batch, counted along its rows, (positions,); and the
-        groups in the same order, cut where least padding is left.
+    Attributes:
+        kept: of each sub-word its place in the padded batch, counted along the rows, (sub-words,).
+        groups: rows that attention takes together.
+        places: for each position of the groups, which have padding, the sub-word that stands there, or any where none
+            does, (positions,).
+        there: whether one does, (positions,).
+        back: of each sub-word its position in the groups, (sub-words,).
     """
+
+    kept: torch.Tensor
+    groups: list[Group]
+    places: torch.Tensor
+    there: torch.Tensor
+    back: torch.Tensor
+
+
+def layout(lengths: Sequence[int], width: int) -> Layout:
+    """The layout of a batch whose rows have so many sub-words, and ``width`` positions with padding."""
     order = np.argsort(lengths, kind="stable")
     rows = np.asarray(lengths)[order]
-    ends = _cut(rows, most)
-    groups, kept = [], []
-    for start, end in zip([0, *ends], ends, strict=False):
-        longest = int(rows[end - 1])
-        groups.append((end - start, longest, bool(rows[start] < longest)))
-        kept.append((order[start:end, None] * width + np.arange(longest)).ravel())
-    return np.concatenate(kept), groups
+    ends = _cut(rows)
+    groups = [
+        (end - start, int(rows[end - 1]), bool(rows[start] < rows[end - 1]))
+        for start, end in zip([0, *ends], ends, strict=False)
+    ]
+    places = np.arange(width)
+    kept = (order[:, None] * width + places)[places < rows[:, None]]
+    wide = np.repeat([longest for _, longest, _ in groups], [count for count, _, _ in groups])
+    there = np.concatenate([np.arange(w) < row for w, row in zip(wide, rows, strict=True)])
+    return {
+        "kept": torch.from_numpy(kept),
+        "groups": groups,
+        "places": torch.from_numpy(np.where(there, np.cumsum(there) - 1, 0)),
+        "there": torch.from_numpy(there),
+        "back": torch.from_numpy(np.flatnonzero(there)),
+    }
 
 
-def _cut(rows: np.ndarray, most: int) -> list[int]:
-    """Where groups of these sorted lengths end."""
+def _cut(rows: np.ndarray) -> list[int]:
+    """Where groups of these sorted lengths end, so that there is least to do for attention."""
     count = len(rows)
     starts, ends = np.arange(count)[:, None], np.arange(1, count + 1)
-    # positions[i, j]: of the rows i to j, as one group
-    positions = np.where(starts < ends, (ends - starts) * rows, np.inf)
-    best, cuts = positions[0], list[np.ndarray]()
-    while len(cuts) + 1 < min(most, count):
+    # work[i, j]: of the rows i to j, as one group
+    work = np.where(starts < ends, (ends - starts) * rows.astype(float) ** 2, np.inf)
+    best, cuts = work[0], list[np.ndarray]()
+    while len(cuts) + 1 < min(_MOST, count):
         # One group more: the last begins at row i, and what is before it is cut in the best way.
-        every = best[:-1, None] + positions[1:]
-        if best[-1] - every[:, -1].min() < _WORTH * rows.sum():
+        every = best[:-1, None] + work[1:]
+        if every[:, -1].min() > (1 - _WORTH) * best[-1]:
             break
         cuts.append(every.argmin(0))
         best = every.min(0)
-    ends_found = [count]
+    found = [count]
     for cut in reversed(cuts):
-        ends_found.append(int(cut[ends_found[-1] - 1]) + 1)
-    return ends_found[::-1]
+        found.append(int(cut[found[-1] - 1]) + 1)
+    return found[::-1]

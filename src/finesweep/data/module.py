@@ -60,7 +60,7 @@ class DataModule(pl.LightningDataModule):
         self._collate, self._weight = collate, weight
         self._batch_size, self._eval_batch_size, self._accumulate = batch_size, eval_batch_size, accumulate
         self._max_batch_tokens, self._mix, self._seed = max_batch_tokens, mix, seed
-        self._groups, self._num_workers = mix if unpadded else 0, num_workers
+        self._unpadded, self._num_workers = unpadded, num_workers
         #: Sub-words of every feature.
         self.lengths = {split: lengths_of(each) for split, each in features.items()}
         #: The epoch that a resumed training goes on in, and how many of its batches it has had.
@@ -74,7 +74,7 @@ class DataModule(pl.LightningDataModule):
         rank, world = trainer.global_rank, trainer.world_size
         epoch, done = self.done
         batches = self._training_batches(trainer.current_epoch, rank, world)
-        return self._loader("train", batches, done if trainer.current_epoch == epoch else 0, self._groups)
+        return self._loader("train", batches, done if trainer.current_epoch == epoch else 0, self._unpadded)
 
     def val_dataloader(self) -> DataLoader:
         return self._evaluation_loader("validation")
@@ -127,13 +127,15 @@ class DataModule(pl.LightningDataModule):
         plan = evaluation_plan(lengths, size, rank=trainer.global_rank, world_size=trainer.world_size)
         return self._loader(split, [(batch, 1.0) for batch in plan])
 
-    def _loader(self, split: str, batches: list[tuple[list[int], float]], done: int = 0, groups: int = 0) -> DataLoader:
+    def _loader(
+        self, split: str, batches: list[tuple[list[int], float]], done: int = 0, unpadded: bool = False
+    ) -> DataLoader:
         # The planned batches are the data set; PyTorch's own batching is off (batch_size=None).
         return DataLoader(
             batches,  # type: ignore[arg-type]
             batch_size=None,
             sampler=_Rest(len(batches), done),
-            collate_fn=partial(_make_batch, self.features[split], self._collate, self.states.get(split), groups),
+            collate_fn=partial(_make_batch, self.features[split], self._collate, self.states.get(split), unpadded),
             num_workers=self._num_workers,
             persistent_workers=False,
         )
@@ -153,23 +155,20 @@ class _Rest(Sampler[int]):
 
 
 def _make_batch(
-    features: Sequence[Any], collate: Collate, states: States | None, groups: int, planned: tuple[list[int], float]
+    features: Sequence[Any], collate: Collate, states: States | None, unpadded: bool, planned: tuple[list[int], float]
 ) -> dict[str, Any]:
     """``collate``'s tensors, with ``index`` (batch,), the scale of the loss, the numbers of sub-words and of positions
-    that the model works on, ``states`` (batch, seq, hidden) where they are known, and what is ``kept`` without padding
-    in how many ``groups`` at most."""
+    that the layers work on, ``states`` (batch, seq, hidden) where they are known, and a ``layout`` without padding."""
     indices, scale = planned
     chosen = [features[i] for i in indices]
     batch, lengths = collate(chosen), [len(feature) for feature in chosen]
     if states is not None:
         batch["states"] = states.padded(indices, batch["input_ids"].size(1))
-    if groups:
-        kept, batch["groups"] = layout(lengths, batch["input_ids"].size(1), groups)
-        batch["kept"] = torch.from_numpy(kept)
     return {
         **batch,
+        **({"layout": layout(lengths, batch["input_ids"].size(1))} if unpadded else {}),
         "index": torch.tensor(indices),
         "scale": scale,
         "tokens": sum(lengths),
-        "computed": (batch["kept"] if groups else batch["input_ids"]).numel(),
+        "computed": sum(lengths) if unpadded else batch["input_ids"].numel(),
     }

@@ -6,7 +6,7 @@ What leaves the last layer is put back into a padded batch, so what follows noti
 """
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,9 +14,10 @@ import torch
 
 from finesweep.config.errors import UserError
 from finesweep.data.batch_plan import lengths_of
-from finesweep.data.layout import Group, layout
+from finesweep.data.layout import Layout, layout
 from finesweep.strategies.anatomy import layer_stacks
 from finesweep.tasks.base import Batch, Feature
+from finesweep.training.attention import GroupedAttention, views
 
 #: How far a state may be off, relative to the largest: rounding in another order.
 _ROUNDING = {torch.float64: 1e-9, torch.float32: 1e-4}
@@ -39,8 +40,7 @@ class Unpadded:
         self._config, self._usual, self._offset = model.config, model.config._attn_implementation, offset
         self._own, self._attention = f"unpadded {id(self)}", FUNCTIONS[self._usual]
         self._names = list(inspect.signature(model.base_model.forward).parameters)
-        self._kept: torch.Tensor | None = None
-        self._groups: list[Group] = []
+        self._layout: Layout | None = None
         self._masks: list[torch.Tensor | None] = []
         self._shape = (0, 0)
         FUNCTIONS.register(self._own, self._by_group)
@@ -63,8 +63,7 @@ class Unpadded:
             for each in ({}, batch):
                 self.expect(each)
                 forward(batch)
-            there = batch["attention_mask"].flatten()[self._kept] == 1
-            padded, put_back = (self.flat(states)[0][there] for states in found)
+            padded, put_back = map(self.flat, found)
             near = _ROUNDING.get(padded.dtype, _COARSE) * padded.abs().max()
             agrees = bool((padded - put_back).abs().max() <= near)
         except Exception:  # whatever a model says that is not made for this
@@ -77,66 +76,67 @@ class Unpadded:
         return agrees
 
     def expect(self, batch: Batch) -> None:
-        """The batch that comes next, with what is ``kept`` of it and in which ``groups``, or without them. It holds
-        until the next: on the way back layers may run again."""
-        self._kept, self._groups = batch.get("kept"), batch.get("groups", [])
+        """The batch that comes next, with its ``layout`` or without. It holds until the next: on the way back layers
+        may run again."""
+        self._layout = batch.get("layout")
         # Of an attention that it does not know transformers makes no mask, which would be of the whole long row.
-        self._config._attn_implementation = self._usual if self._kept is None else self._own
+        self._config._attn_implementation = self._usual if self._layout is None else self._own
 
     def flat(self, states: torch.Tensor) -> torch.Tensor:
         """Of a padded (batch, seq, ...) what is kept of the batch that is expected: (1, positions, ...)."""
-        return states if self._kept is None else states.flatten(0, 1)[self._kept][None]
+        return states if self._layout is None else states.flatten(0, 1)[self._layout["kept"]][None]
 
     def _take_out(self, _: Any, inputs: tuple[Any, ...], named: dict[str, Any]) -> Any:
-        if self._kept is None:
+        if self._layout is None:
             return None
         named = dict(zip(self._names, inputs, strict=False)) | named
         self._shape = named["input_ids"].shape
-        there = self.flat(named.pop("attention_mask").bool())[0].split(self._sizes())
+        named.pop("attention_mask", None)
+        groups = self._layout["groups"]
+        parts = self._layout["there"].split([rows * length for rows, length, _ in groups])
         self._masks = [
-            each.view(rows, 1, 1, longest) if padded else None
-            for each, (rows, longest, padded) in zip(there, self._groups, strict=True)
+            part.view(rows, 1, 1, length) if padded else None
+            for part, (rows, length, padded) in zip(parts, groups, strict=True)
         ]
         tensors = {name: value for name, value in named.items() if isinstance(value, torch.Tensor)}
         flat = {name: self.flat(value) for name, value in tensors.items() if value.shape[:2] == self._shape}
-        positions = self._kept % self._shape[1] + self._offset
+        positions = self._layout["kept"] % self._shape[1] + self._offset
         return (), named | flat | {"position_ids": positions[None]}
 
-    def _sizes(self) -> list[int]:
-        return [rows * longest for rows, longest, _ in self._groups]
-
     def _by_group(
-        self, module: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: None, **named: Any
+        self, module: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, _: None, **named: Any
     ) -> tuple[torch.Tensor, None]:
-        """Attention of each row (1, heads, positions, size) to itself, as (1, positions, heads, size)."""
-        every = zip(*(each.transpose(1, 2)[0].split(self._sizes()) for each in (query, key, value)), strict=True)
-        causal, said = getattr(module, "is_causal", True), []
-        for parts, (rows, longest, _), padding in zip(every, self._groups, self._masks, strict=True):
-            # (positions, heads, size) to (rows, heads, longest, size)
-            own = [part.view(rows, longest, *part.shape[1:]).transpose(1, 2) for part in parts]
-            # Who looks back alone never sees the padding, which is behind.
-            seen = None if causal else _within(named.get("sliding_window"), longest, padding, query.device)
-            said.append(self._attention(module, *own, seen, **named)[0].flatten(0, 1))
-        return torch.cat(said)[None], None
+        """Attention of each row (1, heads, sub-words, size) to itself, as (1, sub-words, heads, size)."""
+        assert self._layout is not None
+        flat = [each[0].transpose(0, 1) for each in (query, key, value)]
+        causal, scale = getattr(module, "is_causal", True), named.get("scaling") or query.size(-1) ** -0.5
+        # Who looks back alone never sees the padding, which is behind.
+        seen = [None if causal else mask for mask in self._seen(named.get("sliding_window"))]
+        if query.device.type == "cpu" and not causal and query.shape == key.shape:
+            out = GroupedAttention.apply(*flat, self._layout, seen, named.get("dropout", 0.0), scale)
+            return out[None], None
+        groups = zip(*(views(each.index_select(0, self._layout["places"]), self._layout) for each in flat), strict=True)
+        said = [self._attention(module, *own, mask, **named)[0] for own, mask in zip(groups, seen, strict=True)]
+        return torch.cat([each.flatten(0, 1) for each in said]).index_select(0, self._layout["back"])[None], None
+
+    def _seen(self, window: int | None) -> Iterator[torch.Tensor | None]:
+        """For each group what a position sees: what is nearer than the window and no padding; None is everything."""
+        assert self._layout is not None
+        for (_, length, _), mask in zip(self._layout["groups"], self._masks, strict=True):
+            if window is None or length <= window:
+                yield mask
+            else:
+                places = torch.arange(length, device=self._layout["kept"].device)
+                near = (places[:, None] - places).abs() < window
+                yield near if mask is None else mask & near
 
     def _put_back(self, _: Any, inputs: Any, said: Any) -> Any:
-        if self._kept is None:
+        if self._layout is None:
             return None
         states = _states(said)[0]
         padded = states.new_zeros(*self._shape, states.size(-1))
-        padded = padded.flatten(0, 1).index_copy(0, self._kept, states).view_as(padded)
+        padded = padded.flatten(0, 1).index_copy(0, self._layout["kept"], states).view_as(padded)
         return (padded, *said[1:]) if isinstance(said, tuple) else padded
-
-
-def _within(
-    window: int | None, longest: int, padding: torch.Tensor | None, device: torch.device
-) -> torch.Tensor | None:
-    """What a position sees: what is nearer than the window and no padding; None if that is everything."""
-    if window is None or longest <= window:
-        return padding
-    places = torch.arange(longest, device=device)
-    near = (places[:, None] - places).abs() < window
-    return near if padding is None else near & padding
 
 
 def _states(said: Any) -> torch.Tensor:
@@ -165,8 +165,8 @@ def without_padding(
     batch = {name: value.to(device) for name, value in collate([features[i] for i in chosen.tolist()]).items()}
     if batch["input_ids"].dim() != 2:
         return None
-    kept, groups = layout(lengths[chosen].tolist(), batch["input_ids"].size(1), 2)
-    told = {**batch, "kept": torch.from_numpy(kept).to(device), "groups": groups}
+    made = dict(layout(lengths[chosen].tolist(), batch["input_ids"].size(1)))
+    told = {**batch, "layout": {n: v.to(device) if isinstance(v, torch.Tensor) else v for n, v in made.items()}}
     pad = model.config.pad_token_id or 0
     tried = (Unpadded(model, offset) for offset in (0, pad + 1))
     model.eval()
