@@ -75,8 +75,8 @@ class Window(pl.Callback):
     def on_train_batch_end(self, trainer: pl.Trainer, *given: Any) -> None:
         batch = given[2]  # after the module and its outputs
         if trainer.global_step > WARM_UP:
-            self.rows += batch["input_ids"].size(0)
-            self.positions += batch["computed"]
+            self.rows += batch["rows"]
+            self.positions += batch["positions"]
         if trainer.global_step == WARM_UP:
             _wait()
             self._inside.__enter__()

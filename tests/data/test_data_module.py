@@ -34,7 +34,7 @@ def collate(texts: Sequence[Text]) -> dict[str, torch.Tensor]:
 def module(texts: Sequence[Text], *, rank: int = 0, world: int = 1, epoch: int = 0, **sizes: Any) -> DataModule:
     splits = {split: list(texts) for split in ("train", "validation", "test")}
     sizes = {
-        "batch_size": 4, "eval_batch_size": 4, "max_batch_tokens": None, "mix": 1, "unpadded": False, "accumulate": 1,
+        "batch_size": 4, "eval_batch_size": 4, "max_batch_tokens": None, "mix": 1, "cut": "parts", "accumulate": 1,
         "seed": 0, **sizes,
     }  # fmt: skip
     made = DataModule(splits, splits, collate, lambda text: text.scored, **sizes)
@@ -47,6 +47,10 @@ TEXTS = st.lists(st.builds(Text, st.integers(2, 30), st.integers(0, 9)), min_siz
 
 def batches(made: DataModule) -> list[dict[str, Any]]:
     return list(made.train_dataloader())
+
+
+def rows_of(batch: dict[str, Any]) -> list[int]:
+    return [row for part in batch["parts"] for row in part["index"].tolist()]
 
 
 @given(TEXTS, st.integers(1, 5), st.integers(1, 3), st.integers(1, 3), st.integers(0, 3))
@@ -67,8 +71,8 @@ def test_the_gradient_of_a_step_is_the_mean_over_its_scored_tokens(
     seen: list[int] = []
     for start in range(0, count.pop(), accumulate):
         step = [batch for planned in per_rank for batch in planned[start : start + accumulate]]
-        rows = [i for batch in step for i in batch["index"].tolist() if batch["scale"] > 0]
-        lightnings = sum(batch["scale"] * sum(losses[i] for i in batch["index"].tolist()) for batch in step)
+        rows = [i for batch in step for i in rows_of(batch) if batch["scale"] > 0]
+        lightnings = sum(batch["scale"] * sum(losses[i] for i in rows_of(batch)) for batch in step)
         weight = sum(texts[i].scored for i in rows)
         mean = sum(losses[i] for i in rows) / max(weight, 1)
         assert lightnings / accumulate / world == pytest.approx(mean)
@@ -87,7 +91,7 @@ def test_each_epoch_and_each_seed_has_its_own_order() -> None:
     texts = [Text(5, 1)] * 64
 
     def order(**which: int) -> list[list[int]]:
-        return [batch["index"].tolist() for batch in batches(module(texts, **which))]
+        return [rows_of(batch) for batch in batches(module(texts, **which))]
 
     drawn = [order(), order(epoch=1), order(seed=1), order(seed=1, epoch=1)]
     assert order() == drawn[0]
@@ -97,10 +101,24 @@ def test_each_epoch_and_each_seed_has_its_own_order() -> None:
 def test_a_batch_holds_what_the_task_made_of_it_and_what_the_loop_needs() -> None:
     texts = [Text(3, 2), Text(5, 1), Text(4, 0)]
     (batch,) = batches(module(texts))
-    assert sorted(batch["index"].tolist()) == [0, 1, 2]
-    assert batch["input_ids"].shape == (3, 5)
-    assert batch["tokens"] == 12
+    assert sorted(rows_of(batch)) == [0, 1, 2]
+    assert [part["input_ids"].shape for part in batch["parts"]] == [(1, 3), (1, 4), (1, 5)]
+    assert (batch["rows"], batch["tokens"], batch["positions"]) == (3, 12, 12)
     assert batch["scale"] == pytest.approx(1 / 3)
+
+
+def test_a_batch_that_is_to_be_unpadded_is_in_one_piece() -> None:
+    (batch,) = batches(module([Text(3, 2), Text(5, 1), Text(4, 0)], cut="unpadded"))
+    (part,) = batch["parts"]
+    assert part["input_ids"].shape == (3, 5)
+    assert len(part["layout"]["kept"]) == batch["positions"] == 12
+
+
+def test_scoring_takes_a_batch_in_one_piece() -> None:
+    (batch,) = module([Text(3, 2), Text(5, 1), Text(4, 0)]).val_dataloader()
+    (part,) = batch["parts"]
+    assert part["input_ids"].shape == (3, 5)
+    assert batch["positions"] == 15
 
 
 def test_a_step_without_a_scored_token_has_a_finite_scale() -> None:
@@ -117,9 +135,9 @@ def test_scoring_takes_each_row_once_whatever_the_training_batch(split: str, wor
         made = module(texts, rank=rank, world=world, batch_size=2, eval_batch_size=7, accumulate=3)
         loader = made.val_dataloader() if split == "validation" else made.test_dataloader()
         for batch in loader:
-            assert len(batch["index"]) <= 7
+            assert len(rows_of(batch)) <= 7
             assert batch["scale"] == 1.0
-            seen += batch["index"].tolist()
+            seen += rows_of(batch)
     assert sorted(seen) == list(range(23))
 
 
@@ -131,7 +149,7 @@ def test_every_device_has_something_to_score(texts: list[Text], size: int, world
         with pytest.raises(UserError, match="too few for"):
             loaders[0]()
         return
-    per_rank = [[batch["index"].tolist() for batch in loader()] for loader in loaders]
+    per_rank = [[rows_of(batch) for batch in loader()] for loader in loaders]
     assert all(per_rank)
     assert all(len(batch) <= size for planned in per_rank for batch in planned)
     assert sorted(chain(*chain(*per_rank))) == list(range(len(texts)))
@@ -140,5 +158,6 @@ def test_every_device_has_something_to_score(texts: list[Text], size: int, world
 def test_worker_processes_give_the_same_batches() -> None:
     texts = [Text(2 + i % 9, 1) for i in range(20)]
     alone, helped = (batches(module(texts, num_workers=workers)) for workers in (0, 1))
-    assert [batch["index"].tolist() for batch in helped] == [batch["index"].tolist() for batch in alone]
-    assert all(torch.equal(a["input_ids"], b["input_ids"]) for a, b in zip(alone, helped, strict=True))
+    assert [rows_of(batch) for batch in helped] == [rows_of(batch) for batch in alone]
+    inputs = [[part["input_ids"].tolist() for batch in made for part in batch["parts"]] for made in (alone, helped)]
+    assert inputs[0] == inputs[1]

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finesweep.data.layout import layout
+from finesweep.data.layout import layout, parts
 
 LENGTHS = st.lists(st.integers(1, 30), min_size=1, max_size=9)
 
@@ -54,3 +54,17 @@ def test_the_cuts_leave_as_little_work_as_so_many_groups_can(lengths: list[int])
 def test_a_group_that_saves_next_to_nothing_is_not_made() -> None:
     assert layout([100] * 31 + [99], 100)["groups"] == [(32, 100, True)]
     assert layout([10] * 16 + [20] * 16, 20)["groups"] == [(16, 10, False), (16, 20, False)]
+
+
+@given(LENGTHS)
+def test_parts_are_of_like_length_and_few(lengths: list[int]) -> None:
+    made = [[lengths[row] for row in part.tolist()] for part in parts(lengths)]
+    assert sorted(row for part in parts(lengths) for row in part.tolist()) == list(range(len(lengths)))
+    assert [length for part in made for length in part] == sorted(lengths)
+    assert 1 <= len(made) <= 4
+
+
+def test_parts_hold_little_padding() -> None:
+    lengths = [5, 6, 5, 30, 31, 29, 12, 12, 60, 61, 60, 13]
+    made = [[lengths[row] for row in part] for part in parts(lengths)]
+    assert made == [[5, 5, 6], [12, 12, 13], [29, 30, 31], [60, 60, 61]]

@@ -130,18 +130,17 @@ def test_a_training_goes_as_with_padding(
     assert record.timing["padding_fraction"] < padded.timing["padding_fraction"]
 
 
-def test_lengths_are_mixed_where_padding_costs_nothing(tmp_path: Path, quick: list[str]) -> None:
-    record = finesweep.run([*quick, f"hydra.run.dir={tmp_path / 'run'}"])
-    assert record.batch["mix"] > 1
-    assert record.timing["padding_fraction"] < 0.05
-
-
-@pytest.mark.parametrize("override", ["data.max_batch_tokens=300", "trainer.compile=default"])
-def test_where_it_does_steps_are_of_one_length(
-    override: str, tmp_path: Path, quick: list[str], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("overrides", "mix", "padding"),
+    [([], 8, 0.0), (["finetune_strategy=top_layers"], 8, 0.0), (["data.max_batch_tokens=300"], 1, 0.0)],
+    ids=["all layers", "some layers", "by positions"],
+)
+def test_steps_are_of_all_lengths_with_little_padding(
+    overrides: list[str], mix: int, padding: float, tmp_path: Path, quick: list[str]
 ) -> None:
-    monkeypatch.setattr("torch.nn.Module.compile", lambda *_, **__: None)
-    assert finesweep.run([*quick, override, f"hydra.run.dir={tmp_path / 'run'}"]).batch["mix"] == 1
+    record = finesweep.run([*quick, *overrides, f"hydra.run.dir={tmp_path / 'run'}"])
+    assert record.batch["mix"] == mix
+    assert record.timing["padding_fraction"] <= padding
 
 
 def masks_of(placed: Layout) -> list[torch.Tensor]:

@@ -1,4 +1,4 @@
-"""Where the rows of a batch stand once its padding is taken out, and which of them attention can take together."""
+"""Where the rows of a batch stand once its padding is taken out, and which of them are enough alike to go together."""
 
 from collections.abc import Sequence
 from typing import TypedDict
@@ -8,8 +8,9 @@ import torch
 
 #: Rows of like length: how many, how many positions each of them takes, and whether there is padding among these.
 Group = tuple[int, int, bool]
-#: Groups that there may be, and the share of attention's work that one more must save to be worth the further calls.
-_MOST, _WORTH = 3, 0.15
+#: Groups that there may be for attention, whose work grows with the square of a length, and parts of a batch for a
+#: whole model; and the share of the work that one more must save to be worth the further calls.
+_GROUPS, _PARTS = (2, 3, 0.15), (1, 4, 0.05)
 
 
 class Layout(TypedDict):
@@ -35,7 +36,7 @@ def layout(lengths: Sequence[int], width: int) -> Layout:
     """The layout of a batch whose rows have so many sub-words, and ``width`` positions with padding."""
     order = np.argsort(lengths, kind="stable")
     rows = np.asarray(lengths)[order]
-    ends = _cut(rows)
+    ends = _cut(rows, *_GROUPS)
     groups = [
         (end - start, int(rows[end - 1]), bool(rows[start] < rows[end - 1]))
         for start, end in zip([0, *ends], ends, strict=False)
@@ -53,17 +54,29 @@ def layout(lengths: Sequence[int], width: int) -> Layout:
     }
 
 
-def _cut(rows: np.ndarray) -> list[int]:
-    """Where groups of these sorted lengths end, so that there is least to do for attention."""
+def parts(lengths: Sequence[int]) -> list[np.ndarray]:
+    """The rows of a batch in parts of like length, for a model that needs the padding: indices, shorter rows first."""
+    order = np.argsort(lengths, kind="stable")
+    return np.split(order, _cut(np.asarray(lengths)[order], *_PARTS)[:-1])
+
+
+def _cut(rows: np.ndarray, power: int, most: int, worth: float) -> list[int]:
+    """Where groups of these sorted lengths end, so that there is least to do.
+
+    Args:
+        power: of the length, with which the work for a row grows.
+        most: groups that there may be.
+        worth: as a share of the work, what one group more must save.
+    """
     count = len(rows)
     starts, ends = np.arange(count)[:, None], np.arange(1, count + 1)
     # work[i, j]: of the rows i to j, as one group
-    work = np.where(starts < ends, (ends - starts) * rows.astype(float) ** 2, np.inf)
+    work = np.where(starts < ends, (ends - starts) * rows.astype(float) ** power, np.inf)
     best, cuts = work[0], list[np.ndarray]()
-    while len(cuts) + 1 < min(_MOST, count):
+    while len(cuts) + 1 < min(most, count):
         # One group more: the last begins at row i, and what is before it is cut in the best way.
         every = best[:-1, None] + work[1:]
-        if every[:, -1].min() > (1 - _WORTH) * best[-1]:
+        if every[:, -1].min() > (1 - worth) * best[-1]:
             break
         cuts.append(every.argmin(0))
         best = every.min(0)

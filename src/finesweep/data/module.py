@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import pytorch_lightning as pl
@@ -11,8 +11,11 @@ from torch.utils.data import DataLoader, Sampler
 
 from finesweep.config.errors import UserError
 from finesweep.data.batch_plan import evaluation_plan, lengths_of, training_plan
-from finesweep.data.layout import layout
+from finesweep.data.layout import layout, parts
 
+#: How the rows of a batch go to the model: in one padded piece, in parts of like length, or in one piece whose layout
+#: says how to take the padding out.
+Cut = Literal["whole", "parts", "unpadded"]
 Collate = Callable[[Sequence[Any]], dict[str, Any]]
 
 
@@ -34,7 +37,7 @@ class DataModule(pl.LightningDataModule):
         batch_size, eval_batch_size: rows in a batch, on each device.
         max_batch_tokens: positions of a training batch, in place of ``batch_size``.
         mix: chunks of like length in an optimizer step.
-        unpadded: whether training batches say how to take their padding out.
+        cut: of training batches.
         accumulate: batches that one optimizer step adds up.
         seed: draws the order of the training rows.
     """
@@ -50,7 +53,7 @@ class DataModule(pl.LightningDataModule):
         eval_batch_size: int,
         max_batch_tokens: int | None,
         mix: int,
-        unpadded: bool,
+        cut: Cut,
         accumulate: int,
         seed: int,
         num_workers: int = 0,
@@ -60,7 +63,7 @@ class DataModule(pl.LightningDataModule):
         self._collate, self._weight = collate, weight
         self._batch_size, self._eval_batch_size, self._accumulate = batch_size, eval_batch_size, accumulate
         self._max_batch_tokens, self._mix, self._seed = max_batch_tokens, mix, seed
-        self._unpadded, self._num_workers = unpadded, num_workers
+        self._cut, self._num_workers = cut, num_workers
         #: Sub-words of every feature.
         self.lengths = {split: lengths_of(each) for split, each in features.items()}
         #: The epoch that a resumed training goes on in, and how many of its batches it has had.
@@ -74,7 +77,7 @@ class DataModule(pl.LightningDataModule):
         rank, world = trainer.global_rank, trainer.world_size
         epoch, done = self.done
         batches = self._training_batches(trainer.current_epoch, rank, world)
-        return self._loader("train", batches, done if trainer.current_epoch == epoch else 0, self._unpadded)
+        return self._loader("train", batches, done if trainer.current_epoch == epoch else 0, self._cut)
 
     def val_dataloader(self) -> DataLoader:
         return self._evaluation_loader("validation")
@@ -128,14 +131,14 @@ class DataModule(pl.LightningDataModule):
         return self._loader(split, [(batch, 1.0) for batch in plan])
 
     def _loader(
-        self, split: str, batches: list[tuple[list[int], float]], done: int = 0, unpadded: bool = False
+        self, split: str, batches: list[tuple[list[int], float]], done: int = 0, cut: Cut = "whole"
     ) -> DataLoader:
         # The planned batches are the data set; PyTorch's own batching is off (batch_size=None).
         return DataLoader(
             batches,  # type: ignore[arg-type]
             batch_size=None,
             sampler=_Rest(len(batches), done),
-            collate_fn=partial(_make_batch, self.features[split], self._collate, self.states.get(split), unpadded),
+            collate_fn=partial(_make_batch, self.features[split], self._collate, self.states.get(split), cut),
             num_workers=self._num_workers,
             persistent_workers=False,
         )
@@ -155,20 +158,32 @@ class _Rest(Sampler[int]):
 
 
 def _make_batch(
-    features: Sequence[Any], collate: Collate, states: States | None, unpadded: bool, planned: tuple[list[int], float]
+    features: Sequence[Any],
+    collate: Collate,
+    states: States | None,
+    cut: Cut,
+    planned: tuple[list[int], float],
 ) -> dict[str, Any]:
-    """``collate``'s tensors, with ``index`` (batch,), the scale of the loss, the numbers of sub-words and of positions
-    that the layers work on, ``states`` (batch, seq, hidden) where they are known, and a ``layout`` without padding."""
+    """The ``parts`` of a batch, ``collate``'s tensors with ``index`` (rows,), ``states`` (rows, seq, hidden) where they
+    are known, and a ``layout`` if it is to be unpadded; the ``scale`` of the loss; and the numbers of ``rows``, of
+    sub-words (``tokens``) and of ``positions`` that the layers work on."""
     indices, scale = planned
-    chosen = [features[i] for i in indices]
-    batch, lengths = collate(chosen), [len(feature) for feature in chosen]
-    if states is not None:
-        batch["states"] = states.padded(indices, batch["input_ids"].size(1))
+    lengths = [len(features[i]) for i in indices]
+    made = []
+    for own in parts(lengths) if cut == "parts" else [range(len(indices))]:
+        chosen = [indices[place] for place in own]
+        part: dict[str, Any] = collate([features[i] for i in chosen])
+        width = part["input_ids"].size(1)
+        if states is not None:
+            part["states"] = states.padded(chosen, width)
+        if cut == "unpadded":
+            part["layout"] = layout(lengths, width)
+        made.append({**part, "index": torch.tensor(chosen)})
+    tokens = sum(lengths)
     return {
-        **batch,
-        **({"layout": layout(lengths, batch["input_ids"].size(1))} if unpadded else {}),
-        "index": torch.tensor(indices),
+        "parts": made,
         "scale": scale,
-        "tokens": sum(lengths),
-        "computed": sum(lengths) if unpadded else batch["input_ids"].numel(),
+        "rows": len(indices),
+        "tokens": tokens,
+        "positions": tokens if cut == "unpadded" else sum(part["input_ids"].numel() for part in made),
     }

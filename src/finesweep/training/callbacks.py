@@ -131,8 +131,8 @@ class Monitor(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         self.tokens += batch["tokens"]
-        self.positions += batch["computed"]
-        self.samples += batch["input_ids"].size(0)
+        self.positions += batch["positions"]
+        self.samples += batch["rows"]
         self._summed.append(outputs["summed"].float())
         self._weights.append(outputs["weight"].float())
         taken = trainer.global_step == self._steps[-1]  # not yet where gradients add up over more batches

@@ -103,10 +103,14 @@ class FineTuner(pl.LightningModule):
         seed_batch(self.seed, self.current_epoch, batch_idx, self.global_rank)
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> dict[str, torch.Tensor]:
-        seen = self.task.corrupt(batch, training=True)
-        losses, weights = self.task.loss(self(seen), seen, smooth=True)
-        total = losses.sum()
-        return {"loss": total * batch["scale"], "summed": total.detach(), "weight": weights.sum()}
+        losses_of, weights_of = [], []
+        for part in batch["parts"]:
+            seen = self.task.corrupt(part, training=True)
+            losses, weights = self.task.loss(self(seen), seen, smooth=True)
+            losses_of.append(losses.sum())
+            weights_of.append(weights.sum())
+        total = torch.stack(losses_of).sum()
+        return {"loss": total * batch["scale"], "summed": total.detach(), "weight": torch.stack(weights_of).sum()}
 
     # --- scoring ------------------------------------------------------------------------------------------------
 
@@ -139,6 +143,7 @@ class FineTuner(pl.LightningModule):
         self._loss = self._weight = torch.zeros((), device=self.device, dtype=torch.float64)
 
     def _collect(self, batch: dict[str, Any]) -> None:
+        (batch,) = batch["parts"]
         seen = self.task.corrupt(batch, training=False)
         logits = self(seen)
         losses, weights = self.task.loss(logits, seen, smooth=False)

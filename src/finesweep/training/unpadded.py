@@ -39,7 +39,7 @@ class Unpadded:
         self._last = model.get_submodule(f"{stack}.{depth - 1}")
         self._config, self._usual, self._offset = model.config, model.config._attn_implementation, offset
         self._own, self._attention = f"unpadded {id(self)}", FUNCTIONS[self._usual]
-        self._names = list(inspect.signature(model.base_model.forward).parameters)
+        _, *self._names = inspect.signature(type(model.base_model).forward).parameters
         self._layout: Layout | None = None
         self._masks: list[torch.Tensor | None] = []
         self._shape = (0, 0)
