@@ -1,6 +1,8 @@
 """Layers that get batches without padding say and learn what they say and learn with it."""
 
 import csv
+import gc
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -173,3 +175,13 @@ def test_gradients_of_attention_are_those_that_differences_give() -> None:
         return GroupedAttention.apply(*given, placed, masks_of(placed), 0.3, 0.7)  # type: ignore[misc]
 
     assert torch.autograd.gradcheck(drawn_alike, parts)
+
+
+def test_a_model_is_not_kept_by_what_takes_its_padding_out() -> None:
+    """transformers knows an attention as long as the process lives."""
+    model = model_of("bert")
+    assert found(model) is not None
+    gone = weakref.ref(model)
+    del model
+    gc.collect()
+    assert gone() is None

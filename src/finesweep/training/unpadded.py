@@ -8,6 +8,7 @@ What leaves the last layer is put back into a padded batch, so what follows noti
 import inspect
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 import torch
@@ -22,6 +23,9 @@ from finesweep.training.attention import GroupedAttention, views
 #: How far a state may be off, relative to the largest: rounding in another order.
 _ROUNDING = {torch.float64: 1e-9, torch.float32: 1e-4}
 _COARSE = 3e-2  # of 16 bits
+_NAME = "unpadded"
+#: Whose attention it is, by the configuration that all modules of a model share; it lives as long as its model.
+_OF_CONFIG = WeakValueDictionary[int, "Unpadded"]()
 
 
 class Unpadded:
@@ -38,12 +42,13 @@ class Unpadded:
         ((stack, depth),) = layer_stacks(model)
         self._last = model.get_submodule(f"{stack}.{depth - 1}")
         self._config, self._usual, self._offset = model.config, model.config._attn_implementation, offset
-        self._own, self._attention = f"unpadded {id(self)}", FUNCTIONS[self._usual]
+        self._attention = FUNCTIONS[self._usual]
         _, *self._names = inspect.signature(type(model.base_model).forward).parameters
         self._layout: Layout | None = None
         self._masks: list[torch.Tensor | None] = []
         self._shape = (0, 0)
-        FUNCTIONS.register(self._own, self._by_group)
+        FUNCTIONS.register(_NAME, _attention)
+        _OF_CONFIG[id(model.config)] = self
         self._hooks = [
             model.base_model.register_forward_pre_hook(self._take_out, with_kwargs=True),
             self._last.register_forward_hook(self._put_back),
@@ -80,7 +85,7 @@ class Unpadded:
         may run again."""
         self._layout = batch.get("layout")
         # Of an attention that it does not know transformers makes no mask, which would be of the whole long row.
-        self._config._attn_implementation = self._usual if self._layout is None else self._own
+        self._config._attn_implementation = self._usual if self._layout is None else _NAME
 
     def flat(self, states: torch.Tensor) -> torch.Tensor:
         """Of a padded (batch, seq, ...) what is kept of the batch that is expected: (1, positions, ...)."""
@@ -103,7 +108,7 @@ class Unpadded:
         positions = self._layout["kept"] % self._shape[1] + self._offset
         return (), named | flat | {"position_ids": positions[None]}
 
-    def _by_group(
+    def by_group(
         self, module: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, _: None, **named: Any
     ) -> tuple[torch.Tensor, None]:
         """Attention of each row (1, heads, sub-words, size) to itself, as (1, sub-words, heads, size)."""
@@ -137,6 +142,10 @@ class Unpadded:
         padded = states.new_zeros(*self._shape, states.size(-1))
         padded = padded.flatten(0, 1).index_copy(0, self._layout["kept"], states).view_as(padded)
         return (padded, *said[1:]) if isinstance(said, tuple) else padded
+
+
+def _attention(module: Any, *given: Any, **named: Any) -> tuple[torch.Tensor, None]:
+    return _OF_CONFIG[id(module.config)].by_group(module, *given, **named)
 
 
 def _states(said: Any) -> torch.Tensor:
