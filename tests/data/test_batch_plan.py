@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from itertools import chain
+from itertools import chain, pairwise
 
 import pytest
 from hypothesis import given
@@ -167,6 +167,25 @@ def test_every_batch_of_a_mixed_step_has_rows_of_all_lengths(accumulate: int) ->
     plan = training_plan(lengths, 32 // accumulate, epoch=0, seed=0, mix=4, accumulate=accumulate)
     for batch in chain(*plan):
         assert Counter(lengths[row] for row in batch) == dict.fromkeys([10, 20, 40, 80], 8 // accumulate)
+
+
+@pytest.mark.parametrize("size", [31, 32, 37, 5])
+def test_a_step_has_as_many_lengths_as_it_has_rows_for(size: int) -> None:
+    """Also one that 8 does not divide: some of its chunks have a row more."""
+    lengths = list(range(1, 2001))
+    for step in training_plan(lengths, size, epoch=0, seed=0, mix=8)[:-1]:
+        own = sorted(lengths[row] for row in step[0])
+        assert own[-1] - own[0] > 1000
+        assert max(b - a for a, b in pairwise(own)) < 900
+
+
+@pytest.mark.parametrize(("world", "size"), [(8, 4), (8, 1), (4, 2), (2, 4)])
+def test_no_device_always_gets_the_long_rows(world: int, size: int) -> None:
+    lengths = list(range(1, 641))
+    shared = {"epoch": 0, "seed": 0, "mix": 8, "world_size": world}
+    plans = [training_plan(lengths, size, rank=rank, **shared) for rank in range(world)]
+    means = [sum(lengths[row] for row in rows_of(plan)) / len(rows_of(plan)) for plan in plans]
+    assert max(means) < 1.15 * min(means)
 
 
 def test_rows_of_nearly_one_length_are_mixed() -> None:

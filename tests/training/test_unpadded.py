@@ -26,6 +26,9 @@ SHAPE = {
 }  # fmt: skip
 #: What an architecture calls otherwise, or needs in this vocabulary.
 OWN: dict[str, dict[str, Any]] = {
+    "biogpt": {"layerdrop": 0.1},
+    # Other attention than that of finesweep, also on a CPU.
+    "eurobert": {"num_key_value_heads": 2},
     "mistral": {"sliding_window": 16, "num_key_value_heads": 4},
     "distilbert": {"dim": 32, "n_layers": 3, "n_heads": 4, "hidden_dim": 64},
     # Every third layer sees everything, the others what is at most 4 away.
@@ -61,7 +64,9 @@ def found(model: Any, lengths: Sequence[int] = LENGTHS) -> Unpadded | None:
     return without_padding(model, forward, collate, features(lengths))
 
 
-@pytest.mark.parametrize("kind", ["bert", "roberta", "xlm-roberta", "distilbert", "electra", "modernbert", "llama"])
+@pytest.mark.parametrize(
+    "kind", ["bert", "roberta", "xlm-roberta", "distilbert", "electra", "modernbert", "llama", "eurobert"]
+)
 @pytest.mark.parametrize("lengths", [LENGTHS, [17] * 4, [40, 44, 9, 41]], ids=["all", "one", "two"])
 def test_states_and_gradients_are_those_with_padding(kind: str, lengths: list[int]) -> None:
     """In 64 bits; the model is told to drop nothing."""
@@ -82,11 +87,12 @@ def test_states_and_gradients_are_those_with_padding(kind: str, lengths: list[in
     torch.testing.assert_close(learned[1], learned[0])
 
 
-@pytest.mark.parametrize("kind", ["deberta-v2", "albert", "gpt2"])
-def test_a_model_that_cannot_is_left_as_it_was(kind: str) -> None:
+@pytest.mark.parametrize("kind", ["deberta-v2", "albert", "gpt2", "biogpt"])
+@pytest.mark.parametrize("lengths", [LENGTHS, [17] * 4, [10, 10, 20, 40]], ids=["all", "one", "three"])
+def test_a_model_that_cannot_is_left_as_it_was(kind: str, lengths: list[int]) -> None:
     model = model_of(kind)
     way = model.config._attn_implementation
-    assert found(model) is None
+    assert found(model, lengths) is None
     assert model.config._attn_implementation == way
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
 
@@ -161,8 +167,21 @@ def test_what_attention_drops_is_made_up_for() -> None:
     said = torch.stack(
         [GroupedAttention.apply(query, key, value, placed, masks_of(placed), 0.1, 0.5) for _ in range(400)]  # type: ignore[misc]
     )
-    assert said.mean(0) == pytest.approx(torch.ones(sum(lengths), 2, 4), abs=0.15)
+    assert said.mean(0) == pytest.approx(torch.ones(sum(lengths), 2, 4), abs=0.05)
     assert said.std() > 0.05
+
+
+def test_attention_that_drops_nothing_is_pytorchs() -> None:
+    lengths = [3, 50, 9, 17, 48]
+    placed = layout(lengths, 50)
+    parts = [torch.randn(sum(lengths), 2, 3, dtype=torch.float64) for _ in range(3)]
+    line = placed["kept"] // 50
+    expected = torch.zeros_like(parts[0])
+    for row in range(len(lengths)):
+        own = [part[line == row].transpose(0, 1) for part in parts]
+        expected[line == row] = torch.nn.functional.scaled_dot_product_attention(*own, scale=0.7).transpose(0, 1)
+    said = GroupedAttention.apply(*parts, placed, masks_of(placed), 0.0, 0.7)  # type: ignore[no-untyped-call]
+    torch.testing.assert_close(said, expected)
 
 
 def test_gradients_of_attention_are_those_that_differences_give() -> None:

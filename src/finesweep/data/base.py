@@ -38,7 +38,7 @@ class DataSource(ABC):
         max_batch_tokens: positions of a training batch, padding among them, in place of ``batch_size``: short rows go
             many at a time. Null: ``batch_size`` decides.
         mix_lengths: chunks in an optimizer step, each of rows of like length, from the short to the long. ``auto``: 8,
-            but 1 with ``max_batch_tokens``.
+            but 1 with ``max_batch_tokens`` and for a compiled model.
         eval_batch_size: rows in a batch of validation, test and prediction.
         max_length: sub-words in an input, special ones included.
         context: what a model sees of a row: it alone, or neighbouring rows of its document too, as many as fill the

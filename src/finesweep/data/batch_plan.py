@@ -1,10 +1,10 @@
 """Which rows form which batch: a pure function of lengths, sizes, epoch and seed, without state.
 
-A batch is made of a few chunks, each of rows of like length: one, and there is next to no padding whatever the model
-does; several, from the short rows to the long ones, and a step learns from all kinds of rows, as one of random rows
-does. The sequence of lengths over an epoch depends on the epoch alone; the seed decides which rows of like length meet
-in a chunk. Runs that differ only in seed therefore keep in step, to within the spread of a bucket of like chunks, and
-resuming in mid-epoch is skipping the first batches of the same plan.
+An optimizer step is made of a few chunks, each of rows of like length: one, and there is next to no padding whatever
+the model does; several, from the short rows to the long ones, and a step learns from all kinds of rows, as one of
+random rows does. The sequence of lengths over an epoch depends on the epoch alone; the seed decides which rows of like
+length meet in a chunk. Runs that differ only in seed therefore keep in step, to within the spread of a bucket of like
+chunks, and resuming in mid-epoch is skipping the first batches of the same plan.
 """
 
 import math
@@ -35,7 +35,7 @@ def training_plan(
     Args:
         lengths: the length of each row, in sub-words.
         batch_size: rows in a batch, on each device.
-        mix: chunks of like length in an optimizer step, at most; as many as divide its rows evenly.
+        mix: chunks of like length in an optimizer step, as far as it has rows for them.
         max_tokens: positions of a padded batch, in place of ``batch_size``: the shorter its rows, the more of them. A
             row that is longer stands alone. A step is then of one length.
         epoch, seed: draw the order.
@@ -53,9 +53,8 @@ def training_plan(
     order = rng.permutation(len(rows))
     order = order[np.argsort(rows[order], kind="stable")]
     if max_tokens is None:
-        step_rows = batch_size * parts
-        mix = next(count for count in range(min(mix, step_rows), 0, -1) if step_rows % count == 0)
-        chunks, rest = _of_rows(order, step_rows, mix)
+        mix = min(mix, batch_size * parts)
+        chunks, rest = _of_rows(order, batch_size * parts, mix)
     else:
         mix = 1
         chunks, rest = _of_tokens(order[::-1], rows, max_tokens, parts)
@@ -87,8 +86,9 @@ def _of_rows(order: np.ndarray, step_rows: int, mix: int) -> tuple[list[np.ndarr
     remainder = len(order) % step_rows
     spread = np.linspace(0, len(order) - 1, remainder).round().astype(int) if remainder else np.array([], dtype=int)
     rest, order = order[spread], np.delete(order, spread)
-    size = step_rows // mix
-    return [order[i : i + size] for i in range(0, len(order), size)], rest
+    sizes = [len(chunk) for chunk in np.array_split(np.arange(step_rows), mix)]
+    chunks = np.split(order, np.cumsum(np.repeat(sizes, len(order) // step_rows)))
+    return [chunk for chunk in chunks if len(chunk)], rest
 
 
 def _of_tokens(
@@ -132,18 +132,27 @@ def _shuffled(bucket: Sequence[np.ndarray], rng: np.random.Generator) -> list[np
 
 
 def _mixed(chunks: Sequence[np.ndarray], mix: int, epoch: int) -> Iterator[np.ndarray]:
-    """Steps with a chunk from each of ``mix`` equal parts of the sorted ones; how they meet must not depend on the
-    seed."""
+    """Steps with a chunk from each of ``mix`` equal parts of the sorted ones, in turn another of them in front.
+
+    How they meet must not depend on the seed.
+    """
     rng, count = np.random.default_rng(epoch), len(chunks) // mix
     places = [part * count + rng.permutation(count) for part in range(mix)]
-    return (np.concatenate([chunks[place] for place in step]) for step in zip(*places, strict=True))
+    steps = (np.concatenate([chunks[place] for place in step]) for step in zip(*places, strict=True))
+    return (np.roll(step, number) for number, step in enumerate(steps))
 
 
 def _share(step: np.ndarray, batch_size: int, accumulate: int, rank: int, world_size: int) -> list[list[int]]:
     """This device's batches of a step, dealt out. Every device gets equally many, so that none waits for another."""
     batches = min(accumulate, math.ceil(len(step) / (batch_size * world_size)))
-    mine = step[rank::world_size]
-    return [mine[i::batches].tolist() for i in range(batches)]
+    mine = _dealt(step, world_size, rank)
+    return [_dealt(mine, batches, i).tolist() for i in range(batches)]
+
+
+def _dealt(rows: np.ndarray, hands: int, mine: int) -> np.ndarray:
+    """What one of so many gets. Dealt to and fro, lest the last always get the longest of a few."""
+    turn, hand = np.divmod(np.arange(len(rows)), hands)
+    return rows[np.where(turn % 2, hands - 1 - hand, hand) == mine]
 
 
 def lengths_of(features: Sequence[Sized]) -> np.ndarray:

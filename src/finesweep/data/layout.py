@@ -19,8 +19,8 @@ class Layout(TypedDict):
     Attributes:
         kept: of each sub-word its place in the padded batch, counted along the rows, (sub-words,).
         groups: rows that attention takes together.
-        places: for each position of the groups, which have padding, the sub-word that stands there, or any where none
-            does, (positions,).
+        places: for each position of the groups, which have padding, the sub-word that stands there, or the first of all
+            where none does, (positions,).
         there: whether one does, (positions,).
         back: of each sub-word its position in the groups, (sub-words,).
     """
@@ -68,19 +68,20 @@ def _cut(rows: np.ndarray, power: int, most: int, worth: float) -> list[int]:
         most: groups that there may be.
         worth: as a share of the work, what one group more must save.
     """
-    count = len(rows)
-    starts, ends = np.arange(count)[:, None], np.arange(1, count + 1)
-    # work[i, j]: of the rows i to j, as one group
-    work = np.where(starts < ends, (ends - starts) * rows.astype(float) ** power, np.inf)
+    lengths, counts = np.unique(rows, return_counts=True)  # between equal ones no cut is worth it
+    ends = np.cumsum(counts)
+    # work[i, j]: of the rows from the i-th length to the j-th, as one group
+    work = (ends - (ends - counts)[:, None]) * lengths.astype(float) ** power
+    work[np.tril_indices(len(lengths), -1)] = np.inf
     best, cuts = work[0], list[np.ndarray]()
-    while len(cuts) + 1 < min(most, count):
-        # One group more: the last begins at row i, and what is before it is cut in the best way.
+    while len(cuts) + 1 < min(most, len(lengths)):
+        # One group more: the last begins at length i, and what is before it is cut in the best way.
         every = best[:-1, None] + work[1:]
         if every[:, -1].min() > (1 - worth) * best[-1]:
             break
         cuts.append(every.argmin(0))
         best = every.min(0)
-    found = [count]
+    found = [len(lengths) - 1]
     for cut in reversed(cuts):
-        found.append(int(cut[found[-1] - 1]) + 1)
-    return found[::-1]
+        found.append(int(cut[found[-1]]))
+    return [int(ends[last]) for last in reversed(found)]

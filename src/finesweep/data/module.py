@@ -166,13 +166,14 @@ def _make_batch(
 ) -> dict[str, Any]:
     """The ``parts`` of a batch, ``collate``'s tensors with ``index`` (rows,), ``states`` (rows, seq, hidden) where they
     are known, and a ``layout`` if it is to be unpadded; the ``scale`` of the loss; and the numbers of ``rows``, of
-    sub-words (``tokens``) and of ``positions`` that the layers work on."""
+    sub-words (``tokens``) and of ``positions`` that the model gets."""
     indices, scale = planned
-    lengths = [len(features[i]) for i in indices]
+    rows = [features[i] for i in indices]
+    lengths = [len(row) for row in rows]
     made = []
     for own in parts(lengths) if cut == "parts" else [range(len(indices))]:
         chosen = [indices[place] for place in own]
-        part: dict[str, Any] = collate([features[i] for i in chosen])
+        part: dict[str, Any] = collate([rows[place] for place in own])
         width = part["input_ids"].size(1)
         if states is not None:
             part["states"] = states.padded(chosen, width)

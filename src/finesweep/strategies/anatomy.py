@@ -74,6 +74,14 @@ def layer_stacks(model: "nn.Module") -> list[tuple[str, int]]:
     return [next((name, len(module)) for name, module in outer if len(module) == most)]
 
 
+def stacks_if_any(model: "nn.Module") -> list[tuple[str, int]]:
+    """The stacks of layers; none of a model that has none."""
+    try:
+        return layer_stacks(model)
+    except UserError:
+        return []
+
+
 def layers_from_top(model: "nn.Module") -> dict[str, int]:
     """For each parameter of the body how many layers lie above its own: 0 in the last layer and in what follows it, the
     number of layers in what comes before the first (embeddings)."""

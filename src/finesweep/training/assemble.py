@@ -74,16 +74,16 @@ def assemble(parts: Components, batch: dict[str, int]) -> Assembled:
     source, trainer = parts.data, parts.trainer
     collate = partial(task.collate, frame=frame)
     once = encode_once(parts, loaded, model, features, frame, forward)
-    compiled, unpadded = trainer.compile and once.replay is None, None
-    if not compiled:
-        unpadded = without_padding(loaded.model, partial(task.forward, model), collate, features["train"])
-    cut: Cut = "parts" if unpadded is None else "unpadded"
+    compiled = trainer.compile is not None and once.replay is None
+    said = partial(task.forward, model)
+    unpadded = None if compiled else without_padding(loaded.model, said, collate, features["train"])
+    cut: Cut = "whole" if compiled else "parts" if unpadded is None else "unpadded"
     if once.whole and unpadded is not None:
         # No layer is left to take the padding from. The head gets what it would get of them, and drops the same of it.
         unpadded.remove()
         unpadded, cut = None, "whole"
     if not batch:
-        mix = _MIX if source.max_batch_tokens is None else 1
+        mix = 1 if compiled or source.max_batch_tokens else _MIX
         size["mix"] = mix if source.mix_lengths == "auto" else source.mix_lengths
     data = DataModule(
         examples.splits,

@@ -15,10 +15,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from finesweep.config.errors import UserError
 from finesweep.models.pretrained import Loaded
 from finesweep.results.environment import environment
-from finesweep.strategies.anatomy import body_names, layer_stacks, layers_from_top
+from finesweep.strategies.anatomy import body_names, layers_from_top, stacks_if_any
 from finesweep.strategies.base import set_modes
 from finesweep.tasks.base import Batch, Frame
 from finesweep.training.components import Components, Features
@@ -93,7 +92,7 @@ def encode_once(
                 size = f"{maker.size / 1e9:.1f} GB of states are more than cache_gb allows or the disk has room for"
                 return Encoded(why_not=f"the frozen part runs in every epoch: {size}")
             rows[split] = found
-    ends = [*body_names(model), *(f"{stack}.{depth - 1}" for stack, depth in layer_stacks(model))]
+    ends = [*body_names(model), *(f"{stack}.{depth - 1}" for stack, depth in stacks_if_any(model))]
     return Encoded(replay, replay.name in ends, rows, time.perf_counter() - begun)
 
 
@@ -104,13 +103,13 @@ def _frozen(model: nn.Module, parts: Components) -> Iterator[dict[str, nn.Module
     bodies = body_names(model)
     if len(bodies) == 1 and not any(name.startswith(f"{bodies[0]}.") for name in trainable):
         yield {bodies[0]: model.get_submodule(bodies[0])}
-    try:
-        stacks, above = layer_stacks(model), layers_from_top(model)
-    except UserError:  # it has none
+    stacks = stacks_if_any(model)
+    if len(stacks) != 1:
         return
+    above = layers_from_top(model)
     deepest = max((above[name] for name in trainable if name in above), default=-1)
     name, depth = stacks[0]
-    if len(stacks) == 1 and depth - 1 - deepest > 0:
+    if depth - 1 - deepest > 0:
         yield {f"{name}.{place}": model.get_submodule(f"{name}.{place}") for place in range(depth - 1 - deepest)}
 
 
