@@ -112,7 +112,7 @@ CASES: dict[str, list[str]] = {
     "tags": [],
     "classes": ["data=demo_topics"],
     "relations": ["data=demo_relations"],
-    "hidden sub-words": ["data=demo_masked_text"],
+    "hidden sub-words": ["data=demo_masked_text", "data.max_length=64", "data.batch_size=8"],
     "answers": ["data=demo_questions"],
     "adapters": ["finetune_strategy=lora"],
     "known states below": ["finetune_strategy=top_layers", "finetune_strategy.layers=1"],
