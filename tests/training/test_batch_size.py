@@ -46,7 +46,7 @@ def close(one: RunRecord, other: RunRecord) -> None:
 
 def test_auto_takes_the_whole_step_where_it_fits(run: Run) -> None:
     record = run("auto", *AUTO)
-    assert (record.batch["rows"], record.batch["accumulate"]) == (16, 1)
+    assert record.batch == {"rows": 16, "accumulate": 1, "mix": 8}
     assert record.metrics == run("number", "data.batch_size=16").metrics
 
 
@@ -55,7 +55,7 @@ def test_auto_takes_what_fits_and_adds_gradients_up(run: Run, free: Callable[[in
     whole = run("whole", "data.batch_size=16", "model.dropout=0")
     free(5)
     parts = run("parts", *AUTO, "model.dropout=0")
-    assert (parts.batch["rows"], parts.batch["accumulate"]) == (4, 4)
+    assert parts.batch == {"rows": 4, "accumulate": 4, "mix": 8}
     close(parts, whole)
 
 

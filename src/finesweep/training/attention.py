@@ -35,7 +35,7 @@ class GroupedAttention(torch.autograd.Function):
         scale: float,
     ) -> torch.Tensor:
         ctx.layout, ctx.scale, ctx.heads = layout, scale, query.size(1)
-        kept: list[torch.Tensor | None] = []
+        kept: list[torch.Tensor] = []
         with torch.autocast("cpu", enabled=False):
             every = [
                 _in_groups(part.to(value.dtype).index_select(0, layout["places"]), layout)
@@ -48,7 +48,7 @@ class GroupedAttention(torch.autograd.Function):
                 if mask is not None:  # not with -inf: padding may see nothing at all, and would be no number
                     shares.unflatten(0, (-1, ctx.heads)).masked_fill_(~mask, torch.finfo(shares.dtype).min)
                 shares = shares.softmax(-1)
-                to.copy_(torch.bmm(shares if keep is None else shares * keep, v).unflatten(0, (-1, ctx.heads)))
+                to.copy_(torch.bmm(shares * keep, v).unflatten(0, (-1, ctx.heads)))
                 kept += (q, k, v, shares, keep)
             ctx.save_for_backward(*kept)
             return out.index_select(0, layout["back"])
@@ -63,28 +63,23 @@ class GroupedAttention(torch.autograd.Function):
         to = zip(*(views(each, layout) for each in out), strict=True)
         kept = zip(*[iter(ctx.saved_tensors)] * 5, strict=True)
         for (q, k, v, shares, keep), above, own in zip(kept, _in_groups(padded, layout), to, strict=True):
-            dropped = shares if keep is None else shares * keep
-            below = torch.bmm(above, v.transpose(1, 2))
-            if keep is not None:
-                below *= keep
+            below = torch.bmm(above, v.transpose(1, 2)).mul_(keep)
             below = torch._softmax_backward_data(below, shares, -1, shares.dtype)
             nothing = q.new_zeros(1)
             parts = (
                 torch.baddbmm(nothing, below, k, beta=0, alpha=ctx.scale),
                 torch.baddbmm(nothing, below.transpose(1, 2), q, beta=0, alpha=ctx.scale),
-                torch.bmm(dropped.transpose(1, 2), above),
+                torch.bmm((shares * keep).transpose(1, 2), above),
             )
             for view, part in zip(own, parts, strict=True):
                 view.copy_(part.unflatten(0, (-1, ctx.heads)))
         return *(each.index_select(0, layout["back"]) for each in out), None, None, None, None
 
 
-def _left(layout: Layout, heads: int, dropout: float, dtype: torch.dtype) -> Sequence[torch.Tensor | None]:
+def _left(layout: Layout, heads: int, dropout: float, dtype: torch.dtype) -> list[torch.Tensor]:
     """For each group, (rows * heads, length, length), zeros with probability ``dropout``, and else what makes up for
     them."""
     shapes = [(rows * heads, length, length) for rows, length, _ in layout["groups"]]
-    if not dropout:
-        return [None] * len(shapes)
     counts = [matrices * length**2 for matrices, length, _ in shapes]
     left = torch.empty(sum(counts), dtype=dtype).bernoulli_(1 - dropout).div_(1 - dropout)
     return [part.view(shape) for part, shape in zip(left.split(counts), shapes, strict=True)]
@@ -92,9 +87,14 @@ def _left(layout: Layout, heads: int, dropout: float, dtype: torch.dtype) -> Seq
 
 def views(every: torch.Tensor, layout: Layout) -> list[torch.Tensor]:
     """Of (positions, heads, size) each group's part as (rows, heads, length, size)."""
+    return [part.transpose(1, 2) for part in rows_of(every, layout)]
+
+
+def rows_of(every: torch.Tensor, layout: Layout) -> list[torch.Tensor]:
+    """Of (positions, …) each group's part as (rows, length, …)."""
     parts = every.split([rows * length for rows, length, _ in layout["groups"]])
     return [
-        part.view(rows, length, *part.shape[1:]).transpose(1, 2)
+        part.view(rows, length, *part.shape[1:])
         for part, (rows, length, _) in zip(parts, layout["groups"], strict=True)
     ]
 

@@ -18,7 +18,7 @@ from finesweep.data.batch_plan import lengths_of
 from finesweep.data.layout import Layout, layout
 from finesweep.strategies.anatomy import layer_stacks, stacks_if_any
 from finesweep.tasks.base import Batch, Feature
-from finesweep.training.attention import GroupedAttention, views
+from finesweep.training.attention import GroupedAttention, rows_of, views
 
 #: How far a state may be off, relative to the largest: rounding in another order.
 _ROUNDING = {torch.float64: 1e-9, torch.float32: 1e-4}
@@ -47,7 +47,6 @@ class Unpadded:
         self._attention = FUNCTIONS[self._usual]
         _, *self._names = inspect.signature(type(model.base_model).forward).parameters
         self._layout: Layout | None = None
-        self._masks: list[torch.Tensor | None] = []
         self._shape = (0, 0)
         FUNCTIONS.register(_NAME, _attention)
         _OF_CONFIG[id(model.config)] = self
@@ -105,12 +104,6 @@ class Unpadded:
         named = dict(zip(self._names, inputs, strict=False)) | named
         self._shape = named["input_ids"].shape
         named.pop("attention_mask", None)
-        groups = self._layout["groups"]
-        parts = self._layout["there"].split([rows * length for rows, length, _ in groups])
-        self._masks = [
-            part.view(rows, 1, 1, length) if padded else None
-            for part, (rows, length, padded) in zip(parts, groups, strict=True)
-        ]
         tensors = {name: value for name, value in named.items() if isinstance(value, torch.Tensor)}
         flat = {name: self.flat(value) for name, value in tensors.items() if value.shape[:2] == self._shape}
         positions = self._layout["kept"] % self._shape[1] + self._offset
@@ -136,7 +129,9 @@ class Unpadded:
     def _seen(self, window: int | None) -> Iterator[torch.Tensor | None]:
         """For each group what a position sees: what is nearer than the window and no padding; None is everything."""
         assert self._layout is not None
-        for (_, length, _), mask in zip(self._layout["groups"], self._masks, strict=True):
+        parts = rows_of(self._layout["there"], self._layout)
+        for (_, length, padded), part in zip(self._layout["groups"], parts, strict=True):
+            mask = part[:, None, None] if padded else None
             if window is None or length <= window:
                 yield mask
             else:
