@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import time
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -266,17 +267,27 @@ def test_wandb_runs_offline_and_ends_with_the_right_status(run: Run, tmp_path: P
 
 
 def _wandb_exit_code(folder: Path) -> int:
-    """The exit code in an offline run's transaction log, a LevelDB log (blocks of 32 KiB) of protobuf records."""
+    """The exit code in an offline run's transaction log; wandb's own process may still be writing its end."""
+    until = time.monotonic() + 30
+    while not (codes := _exit_codes(next(folder.glob("*.wandb")).read_bytes())):
+        assert time.monotonic() < until, f"no exit code in {folder} after 30 s"
+        time.sleep(0.1)
+    return codes[0]
+
+
+def _exit_codes(raw: bytes) -> list[int]:
+    """Of a LevelDB log (blocks of 32 KiB) of protobuf records, as far as it is written."""
     from wandb.proto import wandb_internal_pb2
 
-    raw = next(folder.glob("*.wandb")).read_bytes()
     at, whole, codes = 7, b"", []
-    while at < len(raw):
+    while at + 7 <= len(raw):
         left = 32768 - at % 32768
         if left < 7:
             at += left
             continue
         length, kind = int.from_bytes(raw[at + 4 : at + 6], "little"), raw[at + 6]
+        if at + 7 + length > len(raw):
+            break
         whole += raw[at + 7 : at + 7 + length]
         at += 7 + length
         if kind in (1, 4):  # whole, or the last part
@@ -284,7 +295,7 @@ def _wandb_exit_code(folder: Path) -> int:
             record.ParseFromString(whole)
             codes += [record.exit.exit_code] if record.WhichOneof("record_type") == "exit" else []
             whole = b""
-    return int(codes[0])
+    return codes
 
 
 @pytest.mark.slow
