@@ -99,11 +99,11 @@ def test_each_epoch_and_each_seed_has_its_own_order() -> None:
 
 
 def test_a_batch_holds_what_the_task_made_of_it_and_what_the_loop_needs() -> None:
-    texts = [Text(3, 2), Text(5, 1), Text(4, 0)]
+    texts = [Text(3, 2), Text(9, 1), Text(5, 0)]
     (batch,) = batches(module(texts))
     assert sorted(rows_of(batch)) == [0, 1, 2]
-    assert [part["input_ids"].shape for part in batch["parts"]] == [(1, 3), (1, 4), (1, 5)]
-    assert (batch["rows"], batch["tokens"], batch["positions"]) == (3, 12, 12)
+    assert [part["input_ids"].shape for part in batch["parts"]] == [(2, 5), (1, 9)]
+    assert (batch["rows"], batch["tokens"], batch["positions"]) == (3, 17, 19)
     assert batch["scale"] == pytest.approx(1 / 3)
 
 
@@ -111,7 +111,7 @@ def test_a_batch_that_is_to_be_unpadded_is_in_one_piece() -> None:
     (batch,) = batches(module([Text(3, 2), Text(5, 1), Text(4, 0)], cut="unpadded"))
     (part,) = batch["parts"]
     assert part["input_ids"].shape == (3, 5)
-    assert len(part["layout"]["kept"]) == batch["positions"] == 12
+    assert len(part["layout"]["kept"]) == batch["positions"] == 15  # of 16, all that there are
 
 
 def test_scoring_takes_a_batch_in_one_piece() -> None:

@@ -135,20 +135,20 @@ def test_a_training_goes_as_with_padding(
     padded = finesweep.run([*same, f"hydra.run.dir={tmp_path / 'padded'}"])
     assert losses(record) == pytest.approx(losses(padded), rel=1e-3)
     assert record.metrics["validation"]["loss"] == pytest.approx(padded.metrics["validation"]["loss"], rel=1e-3)
-    assert record.timing["padding_fraction"] < padded.timing["padding_fraction"]
+    assert record.timing["padding_fraction"] <= padded.timing["padding_fraction"]
 
 
 @pytest.mark.parametrize(
-    ("overrides", "mix", "padding"),
-    [([], 8, 0.0), (["finetune_strategy=top_layers"], 8, 0.0), (["data.max_batch_tokens=300"], 1, 0.0)],
+    ("overrides", "mix"),
+    [([], 8), (["finetune_strategy=top_layers"], 8), (["data.max_batch_tokens=300"], 1)],
     ids=["all layers", "some layers", "by positions"],
 )
 def test_steps_are_of_all_lengths_with_little_padding(
-    overrides: list[str], mix: int, padding: float, tmp_path: Path, quick: list[str]
+    overrides: list[str], mix: int, tmp_path: Path, quick: list[str]
 ) -> None:
     record = finesweep.run([*quick, *overrides, f"hydra.run.dir={tmp_path / 'run'}"])
     assert record.batch["mix"] == mix
-    assert record.timing["padding_fraction"] <= padding
+    assert record.timing["padding_fraction"] < 0.05
 
 
 def masks_of(placed: Layout) -> list[torch.Tensor]:
@@ -162,32 +162,33 @@ def test_what_attention_drops_is_made_up_for() -> None:
     torch.manual_seed(0)
     lengths = [7, 30, 30, 12]
     placed = layout(lengths, 30)
-    query, key = (torch.randn(sum(lengths), 2, 4) for _ in range(2))
-    value = torch.ones(sum(lengths), 2, 4)
+    query, key = (torch.randn(len(placed["kept"]), 2, 4) for _ in range(2))
+    value = torch.ones(len(placed["kept"]), 2, 4)
     said = torch.stack(
         [GroupedAttention.apply(query, key, value, placed, masks_of(placed), 0.1, 0.5) for _ in range(400)]  # type: ignore[misc]
     )
-    assert said.mean(0) == pytest.approx(torch.ones(sum(lengths), 2, 4), abs=0.05)
+    assert said.mean(0) == pytest.approx(torch.ones(len(placed["kept"]), 2, 4), abs=0.05)
     assert said.std() > 0.05
 
 
 def test_attention_that_drops_nothing_is_pytorchs() -> None:
     lengths = [3, 50, 9, 17, 48]
     placed = layout(lengths, 50)
-    parts = [torch.randn(sum(lengths), 2, 3, dtype=torch.float64) for _ in range(3)]
-    line = placed["kept"] // 50
+    parts = [torch.randn(len(placed["kept"]), 2, 3, dtype=torch.float64) for _ in range(3)]
+    line, there = placed["kept"] // 50, placed["kept"] % 50 < torch.tensor(lengths)[placed["kept"] // 50]
     expected = torch.zeros_like(parts[0])
     for row in range(len(lengths)):
-        own = [part[line == row].transpose(0, 1) for part in parts]
-        expected[line == row] = torch.nn.functional.scaled_dot_product_attention(*own, scale=0.7).transpose(0, 1)
+        mine = (line == row) & there
+        own = [part[mine].transpose(0, 1) for part in parts]
+        expected[mine] = torch.nn.functional.scaled_dot_product_attention(*own, scale=0.7).transpose(0, 1)
     said = GroupedAttention.apply(*parts, placed, masks_of(placed), 0.0, 0.7)  # type: ignore[no-untyped-call]
-    torch.testing.assert_close(said, expected)
+    torch.testing.assert_close(said[there], expected[there])
 
 
 def test_gradients_of_attention_are_those_that_differences_give() -> None:
     lengths = [3, 5, 4]
     placed = layout(lengths, 5)
-    parts = [torch.randn(sum(lengths), 2, 3, dtype=torch.float64, requires_grad=True) for _ in range(3)]
+    parts = [torch.randn(len(placed["kept"]), 2, 3, dtype=torch.float64, requires_grad=True) for _ in range(3)]
 
     def drawn_alike(*given: torch.Tensor) -> Any:
         torch.manual_seed(0)

@@ -186,5 +186,7 @@ def _make_batch(
         "scale": scale,
         "rows": len(indices),
         "tokens": tokens,
-        "positions": tokens if cut == "unpadded" else sum(part["input_ids"].numel() for part in made),
+        "positions": sum(
+            len(part["layout"]["kept"]) if cut == "unpadded" else part["input_ids"].numel() for part in made
+        ),
     }

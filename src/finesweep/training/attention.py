@@ -1,9 +1,8 @@
 """Attention of many rows of different lengths with dropout, on a CPU, for which PyTorch has no kernel.
 
-What PyTorch does instead computes in 32 bits, whatever the precision, and keeps more for the way back. Here products
-are in the precision of what comes in. Where rows are short, the calls for a group of them cost more than their work, so
-groups are few: with this, a step of 32 sentences of all lengths, 634 sub-words, takes 5 % longer than one of like
-sentences (MiniLM, two cores).
+What PyTorch does instead computes in 32 bits, whatever the precision, and keeps more for the way back. Here products of
+long rows are in the precision of what comes in. Where rows are short, the calls for a group of them cost more than
+their work, so groups are few.
 """
 
 from collections.abc import Sequence
@@ -13,6 +12,10 @@ import torch
 from torch.autograd.function import once_differentiable
 
 from finesweep.data.layout import Layout
+
+#: Up to this length products are in 32 bits. In 16 they would take as long, and each new shape 0.4 ms and 0.6 MB more,
+#: for which a CPU makes a program; there are a dozen new ones in a step.
+_SHORT = 64
 
 
 class GroupedAttention(torch.autograd.Function):
@@ -37,13 +40,11 @@ class GroupedAttention(torch.autograd.Function):
         ctx.layout, ctx.scale, ctx.heads = layout, scale, query.size(1)
         kept: list[torch.Tensor] = []
         with torch.autocast("cpu", enabled=False):
-            every = [
-                _in_groups(part.to(value.dtype).index_select(0, layout["places"]), layout)
-                for part in (query, key, value)
-            ]
-            left = _left(layout, ctx.heads, dropout, value.dtype)
+            every = [_in_groups(part.index_select(0, layout["places"]), layout) for part in (query, key, value)]
+            left = _left(layout, ctx.heads, dropout)
             out = value.new_empty(len(layout["places"]), *value.shape[1:])
-            for q, k, v, mask, keep, to in zip(*every, seen, left, views(out, layout), strict=True):
+            for *given, mask, keep, to in zip(*every, seen, left, views(out, layout), strict=True):
+                q, k, v, keep = (each.to(_precision(keep, value)) for each in (*given, keep))
                 shares = torch.baddbmm(q.new_zeros(1), q, k.transpose(1, 2), beta=0, alpha=scale)
                 if mask is not None:  # not with -inf: padding may see nothing at all, and would be no number
                     shares.unflatten(0, (-1, ctx.heads)).masked_fill_(~mask, torch.finfo(shares.dtype).min)
@@ -63,6 +64,7 @@ class GroupedAttention(torch.autograd.Function):
         to = zip(*(views(each, layout) for each in out), strict=True)
         kept = zip(*[iter(ctx.saved_tensors)] * 5, strict=True)
         for (q, k, v, shares, keep), above, own in zip(kept, _in_groups(padded, layout), to, strict=True):
+            above = above.to(v.dtype)
             below = torch.bmm(above, v.transpose(1, 2)).mul_(keep)
             below = torch._softmax_backward_data(below, shares, -1, shares.dtype)
             nothing = q.new_zeros(1)
@@ -76,12 +78,16 @@ class GroupedAttention(torch.autograd.Function):
         return *(each.index_select(0, layout["back"]) for each in out), None, None, None, None
 
 
-def _left(layout: Layout, heads: int, dropout: float, dtype: torch.dtype) -> list[torch.Tensor]:
+def _precision(shares: torch.Tensor, value: torch.Tensor) -> torch.dtype:
+    return torch.promote_types(value.dtype, torch.float32) if shares.size(-1) <= _SHORT else value.dtype
+
+
+def _left(layout: Layout, heads: int, dropout: float) -> list[torch.Tensor]:
     """For each group, (rows * heads, length, length), zeros with probability ``dropout``, and else what makes up for
     them."""
     shapes = [(rows * heads, length, length) for rows, length, _ in layout["groups"]]
     counts = [matrices * length**2 for matrices, length, _ in shapes]
-    left = torch.empty(sum(counts), dtype=dtype).bernoulli_(1 - dropout).div_(1 - dropout)
+    left = torch.empty(sum(counts)).bernoulli_(1 - dropout).div_(1 - dropout)
     return [part.view(shape) for part, shape in zip(left.split(counts), shapes, strict=True)]
 
 
