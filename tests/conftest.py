@@ -1,17 +1,21 @@
 """Shared fixtures: the command line, composed configurations, tiny random encoders of every supported shape, a run."""
 
+import csv
 import gc
 import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hydra._internal.hydra import Hydra
 
 from finesweep.config.check import check
 from finesweep.config.compose import compose, hydra_session
+
+if TYPE_CHECKING:
+    from finesweep.results.record import RunRecord
 
 # Two workers of pytest on two cores, each with two threads, would wait for each other most of the time.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -122,6 +126,12 @@ def tiny_files() -> Path:
     import finesweep.models
 
     return Path(finesweep.models.__file__).parent / "tiny_files"
+
+
+def curve(record: "RunRecord", key: str) -> list[float]:
+    """A column of a run's ``metrics.csv``, where it is not empty."""
+    with (record.folder / "metrics.csv").open(encoding="utf-8") as stream:
+        return [float(row[key]) for row in csv.DictReader(stream) if row.get(key)]
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,5 @@
 """A moving average of the weights: it is scored and kept, and the training does not notice."""
 
-import csv
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +14,7 @@ from finesweep.cli import main
 from finesweep.results.record import RunRecord
 from finesweep.training.averaging import Averaging
 from finesweep.training.module import FineTuner
+from tests.conftest import curve
 
 Run = Callable[..., RunRecord]
 
@@ -24,14 +24,9 @@ def run(tmp_path: Path, quick: list[str]) -> Run:
     return lambda name, *overrides: finesweep.run([*quick, f"hydra.run.dir={tmp_path / name}", *overrides])
 
 
-def losses(record: RunRecord) -> list[str]:
-    with (record.folder / "metrics.csv").open() as stream:
-        return [row["train/loss"] for row in csv.DictReader(stream) if row["train/loss"]]
-
-
 def test_the_training_does_not_notice(run: Run) -> None:
     plain, averaged = run("plain"), run("averaged", "trainer.ema_decay=0.9")
-    assert losses(averaged) == losses(plain)
+    assert curve(averaged, "train/loss") == curve(plain, "train/loss")
     assert averaged.metrics["before"] == plain.metrics["before"]
     assert averaged.metrics["validation"] != plain.metrics["validation"]
     assert averaged.model["weights"] != plain.model["weights"]

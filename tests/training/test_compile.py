@@ -1,17 +1,11 @@
 """``trainer.compile``: the same training, in one program made for it."""
 
-import csv
 from pathlib import Path
 
 import pytest
 
 import finesweep
-from finesweep.results.record import RunRecord
-
-
-def losses(record: RunRecord) -> list[float]:
-    with (record.folder / "metrics.csv").open() as stream:
-        return [float(row["train/loss"]) for row in csv.DictReader(stream) if row["train/loss"]]
+from tests.conftest import curve
 
 
 @pytest.mark.slow
@@ -21,7 +15,7 @@ def test_a_compiled_model_learns_the_same(more: list[str], tmp_path: Path, quick
     same = [*quick, *more, "model.dropout=0", "trainer.precision=32-true"]
     plain = finesweep.run([*same, f"hydra.run.dir={tmp_path / 'plain'}"])
     compiled = finesweep.run([*same, f"hydra.run.dir={tmp_path / 'compiled'}", "trainer.compile=default"])
-    assert losses(compiled) == pytest.approx(losses(plain), rel=1e-3)
+    assert curve(compiled, "train/loss") == pytest.approx(curve(plain, "train/loss"), rel=1e-3)
     assert compiled.metrics["validation"]["loss"] == pytest.approx(plain.metrics["validation"]["loss"], rel=1e-3)
     assert compiled.config_hash != plain.config_hash
 

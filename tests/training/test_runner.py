@@ -14,6 +14,7 @@ import pytest
 import finesweep
 from finesweep.config.errors import TrainingError, UserError
 from finesweep.results.record import RunRecord
+from tests.conftest import curve
 
 Run = Callable[..., RunRecord]
 
@@ -30,11 +31,6 @@ def run(tmp_path: Path, quick: list[str]) -> Run:
         return finesweep.run([*quick, *overrides, f"hydra.run.dir={where}"])
 
     return start
-
-
-def curve(record: RunRecord, key: str) -> list[float]:
-    with (record.folder / "metrics.csv").open() as stream:
-        return [float(row[key]) for row in csv.DictReader(stream) if row.get(key)]
 
 
 def test_the_folder_holds_what_the_design_says(finished_run: Path) -> None:

@@ -1,6 +1,5 @@
 """Layers that get batches without padding say and learn what they say and learn with it."""
 
-import csv
 import gc
 import weakref
 from collections.abc import Sequence
@@ -14,11 +13,11 @@ from transformers import AutoConfig, AutoModelForTokenClassification
 
 import finesweep
 from finesweep.data.layout import Layout, layout
-from finesweep.results.record import RunRecord
 from finesweep.tasks.base import Feature
 from finesweep.training import assemble
 from finesweep.training.attention import GroupedAttention
 from finesweep.training.unpadded import Unpadded, without_padding
+from tests.conftest import curve
 
 SHAPE = {
     "vocab_size": 100, "hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 64,
@@ -61,7 +60,7 @@ def found(model: Any, lengths: Sequence[int] = LENGTHS) -> Unpadded | None:
     def forward(batch: Any) -> Any:
         return model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
 
-    return without_padding(model, forward, collate, features(lengths))
+    return without_padding(model, forward, features(lengths), collate)
 
 
 @pytest.mark.parametrize(
@@ -103,11 +102,6 @@ def test_the_longest_row_decides_whether_a_window_is_kept() -> None:
     assert found(model_of("mistral"), [3, 9, 14, 15]) is not None
 
 
-def losses(record: RunRecord) -> list[float]:
-    with (record.folder / "metrics.csv").open() as stream:
-        return [float(row["train/loss"]) for row in csv.DictReader(stream) if row["train/loss"]]
-
-
 CASES: dict[str, list[str]] = {
     "tags": [],
     "classes": ["data=demo_topics"],
@@ -133,9 +127,16 @@ def test_a_training_goes_as_with_padding(
     assert all("unpadded" not in file.read_text() for file in (record.folder / "model").glob("*.json"))
     monkeypatch.setattr(assemble, "without_padding", lambda *_: None)
     padded = finesweep.run([*same, f"hydra.run.dir={tmp_path / 'padded'}"])
-    assert losses(record) == pytest.approx(losses(padded), rel=1e-3)
+    assert curve(record, "train/loss") == pytest.approx(curve(padded, "train/loss"), rel=1e-3)
     assert record.metrics["validation"]["loss"] == pytest.approx(padded.metrics["validation"]["loss"], rel=1e-3)
     assert record.timing["padding_fraction"] <= padded.timing["padding_fraction"]
+
+
+def test_layers_run_again_in_16_bits_drop_the_same(tmp_path: Path, quick: list[str]) -> None:
+    same = [*quick, "trainer.precision=bf16-mixed", "trainer.log_every_n_steps=1"]
+    plain = finesweep.run([*same, f"hydra.run.dir={tmp_path / 'plain'}"])
+    again = finesweep.run([*same, "trainer.gradient_checkpointing=true", f"hydra.run.dir={tmp_path / 'again'}"])
+    assert curve(again, "train/loss") == curve(plain, "train/loss")
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """From the components of a run to what its training works with: data read, model loaded, strategy applied."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -10,7 +11,7 @@ import torch
 from finesweep.data.module import Cut, DataModule
 from finesweep.models.checkpointing import checkpoint_layers
 from finesweep.models.pretrained import Loaded
-from finesweep.tasks.base import Batch, Examples
+from finesweep.tasks.base import Batch, Examples, Feature
 from finesweep.training.batch_size import fitting
 from finesweep.training.components import Components, encoded, frame_of, parameter_counts, read_data
 from finesweep.training.encode_once import encode_once
@@ -64,19 +65,23 @@ def assemble(parts: Components, batch: dict[str, int]) -> Assembled:
         device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
     model.to(device)
 
+    task = parts.task
+    collate = partial(task.collate, frame=frame)
+
+    def batch_of(rows: Sequence[Feature]) -> Batch:
+        return {name: value.to(device) for name, value in collate(rows).items()}
+
     def forward(batch: Batch) -> Any:
         with autocast(parts.trainer.precision, device.type):
             return task.forward(model, batch)
 
-    task = parts.task
-    size = batch or fitting(parts, model, frame, features, forward)
+    size = batch or fitting(parts, model, features, batch_of, forward)
     parts = parts.sized(size["rows"], size["accumulate"])
     source, trainer = parts.data, parts.trainer
-    collate = partial(task.collate, frame=frame)
-    once = encode_once(parts, loaded, model, features, frame, forward)
+    once = encode_once(parts, loaded, model, features, batch_of, forward)
     compiled = trainer.compile is not None and once.replay is None
     said = partial(task.forward, model)
-    unpadded = None if compiled else without_padding(loaded.model, said, collate, features["train"])
+    unpadded = None if compiled else without_padding(loaded.model, said, features["train"], batch_of)
     cut: Cut = "whole" if compiled else "parts" if unpadded is None else "unpadded"
     if once.whole and unpadded is not None:
         # No layer is left to take the padding from. The head gets what it would get of them, and drops the same of it.

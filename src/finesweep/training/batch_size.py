@@ -4,7 +4,7 @@ One and two of the longest rows run forwards. What autograd keeps of them for th
 each further row, so the need of any batch follows, and nothing has to run out of memory to find out.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -17,7 +17,7 @@ from finesweep.data.batch_plan import lengths_of
 from finesweep.results.environment import free_memory
 from finesweep.results.tables import size_text
 from finesweep.strategies.base import set_modes
-from finesweep.tasks.base import Batch, Frame
+from finesweep.tasks.base import Batch, Feature, Task
 from finesweep.training.components import Components, Features
 
 #: What the way back takes for a moment, and what the allocator wastes, as a share of what is kept.
@@ -26,7 +26,11 @@ _REMEDY = "data.batch_size=auto finds one that fits, trainer.gradient_checkpoint
 
 
 def fitting(
-    parts: Components, model: nn.Module, frame: Frame, features: Features, forward: Callable[[Batch], Any]
+    parts: Components,
+    model: nn.Module,
+    features: Features,
+    batch_of: Callable[[Sequence[Feature]], Batch],
+    forward: Callable[[Batch], Any],
 ) -> dict[str, int]:
     """``rows`` in a training batch, and how many batches ``accumulate`` to an optimizer step.
 
@@ -35,13 +39,14 @@ def fitting(
 
     Args:
         model: with the strategy applied, on its device.
+        batch_of: features to a padded batch on that device.
         forward: of the model, under the precision of the training.
 
     Raises:
         UserError: the batch that is asked for does not fit, or not even one row does.
     """
     data, trainer = parts.data, parts.trainer
-    need = _need(parts, model, frame, features, forward)
+    need = _need(parts.task, model, features["train"], batch_of, forward)
     free = free_memory(next(model.parameters()).device, trainer.devices)
     if data.batch_size != "auto":
         longest = int(lengths_of(features["train"]).max())
@@ -65,16 +70,18 @@ def _divisors(rows: int) -> Iterator[int]:
 
 
 def _need(
-    parts: Components, model: nn.Module, frame: Frame, features: Features, forward: Callable[[Batch], Any]
+    task: Task,
+    model: nn.Module,
+    train: Sequence[Feature],
+    batch_of: Callable[[Sequence[Feature]], Batch],
+    forward: Callable[[Batch], Any],
 ) -> Callable[[int], float]:
     """Bytes beside the weights that training takes with so many of the longest rows in a batch."""
-    task, train, device = parts.task, features["train"], next(model.parameters()).device
     longest = np.argsort(-lengths_of(train), kind="stable")[:2].tolist()
     set_modes(model)
 
     def kept(rows: int) -> int:
-        chosen = [train[longest[i % len(longest)]] for i in range(rows)]
-        batch: Batch = {name: value.to(device) for name, value in task.collate(chosen, frame).items()}
+        batch = batch_of([train[longest[i % len(longest)]] for i in range(rows)])
         saved = _Saved(model)
         with saved.watched(), torch.random.fork_rng():
             batch = task.corrupt(batch, training=True)

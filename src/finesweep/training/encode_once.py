@@ -5,7 +5,7 @@ are written to a file that is read through memory, and the layers that gave them
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib import metadata
@@ -19,7 +19,7 @@ from finesweep.models.pretrained import Loaded
 from finesweep.results.environment import environment
 from finesweep.strategies.anatomy import body_names, layers_from_top, stacks_if_any
 from finesweep.strategies.base import set_modes
-from finesweep.tasks.base import Batch, Frame
+from finesweep.tasks.base import Batch, Feature
 from finesweep.training.components import Components, Features
 from finesweep.training.features import Stored
 from finesweep.training.states import Maker, Replay, StateRows, Store
@@ -52,35 +52,30 @@ def encode_once(
     loaded: Loaded,
     model: nn.Module,
     features: Features,
-    frame: Frame,
+    batch_of: Callable[[Sequence[Feature]], Batch],
     forward: Callable[[Batch], Any],
 ) -> Encoded:
     """The states that leave the frozen part of a model, from the disk or computed now.
 
     Args:
         model: with the strategy applied, on its device.
+        batch_of: features to a padded batch on that device.
         forward: of the model, under the precision of the training.
     """
-    begun, task = time.perf_counter(), parts.task
+    begun = time.perf_counter()
     again = {split: each for split in _SPLITS if isinstance(each := features[split], Stored)}
-    if not parts.cache_gb or task.hides or loaded.kind == "encoder-decoder" or len(again) < len(_SPLITS):
+    if not parts.cache_gb or parts.task.hides or loaded.kind == "encoder-decoder" or len(again) < len(_SPLITS):
         return Encoded()
     assert parts.cache_dir is not None  # or the features would not be stored
-    device = next(model.parameters()).device
-
-    def batch(split: str, indices: list[int]) -> Batch:
-        made = task.collate([features[split][i] for i in indices], frame)
-        return {name: value.to(device) for name, value in made.items()}
-
     store = Store(Path(parts.cache_dir).expanduser() / "states", parts.cache_gb * 1e9)
-    key, rows = _key(parts, loaded, device), {}
+    key, rows = _key(parts, loaded, next(model.parameters()).device), {}
     with torch.inference_mode(), torch.random.fork_rng():
-        replay, like = _found(model, _frozen(model, parts), batch("train", [0]), forward)
+        replay, like = _found(model, _frozen(model, parts), batch_of([features["train"][0]]), forward)
         if replay is None or like is None:
             return Encoded()
 
         def states(split: str, indices: list[int]) -> torch.Tensor:
-            found = replay.states(forward, batch(split, indices))
+            found = replay.states(forward, batch_of([features[split][i] for i in indices]))
             assert found is not None  # as it was of the first row
             return found
 

@@ -160,26 +160,26 @@ def _states(said: Any) -> torch.Tensor:
 def without_padding(
     model: Any,
     forward: Callable[[Batch], Any],
-    collate: Callable[[Sequence[Feature]], dict[str, torch.Tensor]],
     features: Sequence[Feature],
+    batch_of: Callable[[Sequence[Feature]], Batch],
 ) -> Unpadded | None:
     """Hooks with which the model says the same, tried on a few of the features; None where there are none.
 
     Args:
         model: of transformers, on its device.
         forward: of the model with whatever is around it.
-        collate: features to a padded batch.
+        batch_of: features to a padded batch on that device.
     """
     skips = getattr(model.config, "layerdrop", 0)  # layers at random, in training alone
     if skips or model.config._attn_implementation != "sdpa" or len(stacks_if_any(model)) != 1:
         return None
     lengths = lengths_of(features)
     chosen = np.argsort(lengths, kind="stable")[np.linspace(0, len(lengths) - 1, 4).round().astype(int)]
-    device = next(model.parameters()).device
-    batch = {name: value.to(device) for name, value in collate([features[i] for i in chosen.tolist()]).items()}
+    batch = batch_of([features[i] for i in chosen.tolist()])
     if batch["input_ids"].dim() != 2:
         return None
     placed = dict(layout(lengths[chosen].tolist(), batch["input_ids"].size(1)))
+    device = batch["input_ids"].device
     told = {**batch, "layout": {n: v.to(device) if isinstance(v, torch.Tensor) else v for n, v in placed.items()}}
     pad = model.config.pad_token_id or 0
     tried = (Unpadded(model, offset) for offset in (0, pad + 1))
