@@ -2,11 +2,11 @@
 
     DATA=../shared/data/conll2003 MODEL=folder python tests/benchmarks/prediction.py [--pairs 3] [--sentences 3000]
 
-``inputs.py`` says what ``DATA`` and ``MODEL`` are. The model is one that finesweep has fine-tuned for an epoch. Each
-comparison runs in pairs, the pipeline and finesweep in turn, in processes of their own; a ratio is the median over the
-pairs. Both time one call on the whole list, after a short one to warm up, without loading. The numbers of entities
-show that both did the work: they need not be the same, since the pipeline splits texts into words in another way and
-lets every sub-word have its say.
+``inputs.py`` says what ``DATA`` and ``MODEL`` are. The pipeline computes in 32 bits, its default, finesweep in what the
+machine is made for. The model is one that finesweep has fine-tuned for an epoch. Each comparison runs in pairs, the
+pipeline and finesweep in turn, in processes of their own; a ratio is the median over the pairs. Both time one call on
+the whole list, after a short one to warm up, without loading. The numbers of entities show that both did the work: they
+need not be the same, since the pipeline splits texts into words in another way and lets every sub-word have its say.
 """
 
 import argparse

@@ -74,14 +74,14 @@ class Window(pl.Callback):
 
     def on_train_batch_end(self, trainer: pl.Trainer, *given: Any) -> None:
         batch = given[2]  # after the module and its outputs
-        if trainer.global_step > WARM_UP:
+        if self._begun and not self.seconds:
             self.rows += batch["rows"]
             self.positions += batch["positions"]
-        if trainer.global_step == WARM_UP:
+        if trainer.global_step == WARM_UP and not self._begun:
             _wait()
             self._inside.__enter__()
             self._begun = time.perf_counter()
-        elif trainer.global_step == WARM_UP + self._steps:
+        elif trainer.global_step == WARM_UP + self._steps and not self.seconds:
             _wait()
             self.seconds = time.perf_counter() - self._begun
             self._inside.__exit__(None, None, None)
@@ -168,7 +168,7 @@ def told(values: dict[str, Any], steps: int, folder: Path) -> str:
     flops, products = counter.get_total_flops(), seconds[_LINEAR] + seconds[_ATTENTION]
     reached, kind = flops / alone.seconds, str(dtype).removeprefix("torch.")
     return (
-        f"A step of {alone.rows / steps:.0f} sentences, {alone.positions / steps:.0f} positions with padding, in "
+        f"A step of {alone.rows / steps:.0f} sentences, {alone.positions / steps:.0f} positions, in "
         f"{parts.trainer.precision}: {1000 * alone.seconds / steps:.1f} ms, {alone.rows / alone.seconds:.1f} sentences "
         f"a second; under the profiler {1000 * watched.seconds / steps:.1f} ms.\n"
         f"Products of {size} × {size} matrices in {kind}: {rate / 1e9:.0f} GFLOP/s at best. FlopCounterMode counts "
@@ -182,7 +182,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=2000)
     parser.add_argument("--batch-size", type=int, default=32)
-    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--steps", type=int, default=20, help="with many, the profiler's own memory distorts")
     parser.add_argument("--output", type=Path, help="a Markdown file to append the table to")
     args, given = parser.parse_known_args()
     with tempfile.TemporaryDirectory() as name:

@@ -1,12 +1,16 @@
 """Training side by side with what people would use instead: the same rows, model, batch size, epochs and settings.
 
+Both sides as they come: a peer computes in 32 bits unless its case says bfloat16, finesweep in what the machine is
+made for.
+
     DATA=../shared/data/conll2003 MODEL=folder python tests/benchmarks/training.py [--pairs 3] [--rows 4000] [--only …]
 
 ``inputs.py`` says what ``DATA`` and ``MODEL`` are. Each comparison runs in pairs, the peer and finesweep in turn, each
 pair with another seed; a ratio is the median over the pairs, F1 the mean, of the last epoch. Training alone is timed on
-both sides, from the first step to the last, without reading, scoring and start-up; encoding the rows once for a frozen
-encoder, those of validation too, counts as training. Of a sweep the whole command is timed, start-up and scoring too,
-against the training alone of as many runs of the peer, all at one rate.
+both sides, from the first step to the last, without reading, scoring and start-up (the Trainer's time includes what its
+``train`` does before the first step); encoding the rows once for a frozen encoder, those of validation too, counts as
+training. A peer that two cases share runs once for both. Of a sweep the whole command is timed, start-up and scoring
+too, against the training alone of as many runs of the peer, all at one rate.
 """
 
 import argparse

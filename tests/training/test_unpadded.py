@@ -15,7 +15,7 @@ import finesweep
 from finesweep.data.layout import Layout, layout
 from finesweep.tasks.base import Feature
 from finesweep.training import assemble
-from finesweep.training.attention import GroupedAttention
+from finesweep.training.attention import GroupedAttention, rows_of
 from finesweep.training.unpadded import Unpadded, without_padding
 from tests.conftest import curve
 
@@ -123,7 +123,11 @@ def test_a_training_goes_as_with_padding(
         *quick, *CASES[case], "data.mix_lengths=4", "model.dropout=0", "trainer.precision=32-true",
         "trainer.log_every_n_steps=1",
     ]  # fmt: skip
-    record = finesweep.run([*same, f"hydra.run.dir={tmp_path / 'unpadded'}"])
+    made = []
+    with monkeypatch.context() as patch:
+        patch.setattr(assemble, "without_padding", lambda *given: made.append(without_padding(*given)) or made[-1])
+        record = finesweep.run([*same, f"hydra.run.dir={tmp_path / 'unpadded'}"])
+    assert made[0] is not None
     assert all("unpadded" not in file.read_text() for file in (record.folder / "model").glob("*.json"))
     monkeypatch.setattr(assemble, "without_padding", lambda *_: None)
     padded = finesweep.run([*same, f"hydra.run.dir={tmp_path / 'padded'}"])
@@ -152,10 +156,9 @@ def test_steps_are_of_all_lengths_with_little_padding(
     assert record.timing["padding_fraction"] < 0.05
 
 
-def masks_of(placed: Layout) -> list[torch.Tensor]:
-    shapes = [(rows, 1, 1, length) for rows, length, _ in placed["groups"]]
-    parts = placed["there"].split([rows * length for rows, _, _, length in shapes])
-    return [part.view(shape) for part, shape in zip(parts, shapes, strict=True)]
+def masks_of(placed: Layout) -> list[torch.Tensor | None]:
+    parts = rows_of(placed["there"], placed)
+    return [part[:, None, None] if group[2] else None for part, group in zip(parts, placed["groups"], strict=True)]
 
 
 def test_what_attention_drops_is_made_up_for() -> None:
@@ -184,6 +187,27 @@ def test_attention_that_drops_nothing_is_pytorchs() -> None:
         expected[mine] = torch.nn.functional.scaled_dot_product_attention(*own, scale=0.7).transpose(0, 1)
     said = GroupedAttention.apply(*parts, placed, masks_of(placed), 0.0, 0.7)  # type: ignore[no-untyped-call]
     torch.testing.assert_close(said[there], expected[there])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_attention_in_fewer_bits_is_the_same_but_for_rounding(dtype: torch.dtype) -> None:
+    """Short rows and long ones, which it treats in different precision, and dropout in none of them."""
+    lengths = [20, 20, 60, 64, 200]
+    placed = layout(lengths, 200)
+    assert [length for _, length, _ in placed["groups"]] == [20, 64, 200]
+    torch.manual_seed(0)
+    parts = [torch.randn(len(placed["kept"]), 2, 8) for _ in range(3)]
+    said, learned = [], []
+    for kind in (torch.float64, dtype):
+        given = [part.to(kind).requires_grad_() for part in parts]
+        out = GroupedAttention.apply(*given, placed, masks_of(placed), 0.0, 0.35)  # type: ignore[no-untyped-call]
+        assert out.dtype == kind
+        out.pow(2).sum().backward()
+        said.append(out.double())
+        learned.append([part.grad.double() for part in given if part.grad is not None])
+    near = 1e-5 if dtype == torch.float32 else 0.03
+    torch.testing.assert_close(said[1], said[0], atol=near, rtol=near)
+    torch.testing.assert_close(learned[1], learned[0], atol=3 * near, rtol=3 * near)
 
 
 def test_gradients_of_attention_are_those_that_differences_give() -> None:

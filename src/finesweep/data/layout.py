@@ -10,19 +10,20 @@ import torch
 Group = tuple[int, int, bool]
 #: Groups of rows that there may be, and the share of the work that one more must save to be worth the further calls.
 _MOST, _WORTH = 3, 0.15
-#: What the number of positions of a batch is a multiple of, if it has the padding for it. For each new shape of a
-#: product in bfloat16 a CPU makes a program, in 0.4 ms, and keeps it, in 0.6 MB; were no two steps alike, nine a step.
+#: What the number of positions of a layout is a multiple of, if the batch has the padding for it. For each new shape of
+#: a product in bfloat16 a CPU makes a program, in 0.4 ms, and keeps it, in 0.6 MB; were no two steps alike, the layers
+#: would have nine a step. 32 sentences of CoNLL-2003 get 1 % more positions by it.
 _MULTIPLE = 16
 
 
 class Layout(TypedDict):
     """A batch without padding: its sub-words in one line, the shorter rows first.
 
-    A little padding stays, as a row of its own that no other sees: what makes the number of positions a round one.
+    Up to 15 positions of padding stay, as one row more, so that their number is a multiple of 16. They count as
+    sub-words here.
 
     Attributes:
-        kept: of each sub-word its place in the padded batch, counted along the rows, (sub-words,). (Those of the
-            padding that stays are among them, here and below.)
+        kept: of each sub-word its place in the padded batch, counted along the rows, (sub-words,).
         groups: rows that attention takes together.
         places: for each position of the groups, which have padding, the sub-word that stands there, or the first of all
             where none does, (positions,).
@@ -41,7 +42,9 @@ def layout(lengths: Sequence[int], width: int) -> Layout:
     """The layout of a batch whose rows have so many sub-words, and ``width`` positions with padding."""
     real = np.arange(width) < np.asarray(lengths)[:, None]
     spare = np.flatnonzero(~real)[: -real.sum() % _MULTIPLE]
-    own = [row * width + np.arange(length) for row, length in enumerate(lengths)] + [spare] * bool(len(spare))
+    own = [row * width + np.arange(length) for row, length in enumerate(lengths)]
+    if len(spare):
+        own.append(spare)
     own.sort(key=len)
     rows = np.array([len(each) for each in own])
     ends = _cut(rows, power=2)

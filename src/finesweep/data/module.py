@@ -170,7 +170,7 @@ def _make_batch(
     indices, scale = planned
     rows = [features[i] for i in indices]
     lengths = [len(row) for row in rows]
-    made = []
+    made, positions = [], 0
     for own in parts(lengths) if cut == "parts" else [range(len(indices))]:
         chosen = [indices[place] for place in own]
         part: dict[str, Any] = collate([rows[place] for place in own])
@@ -179,14 +179,12 @@ def _make_batch(
             part["states"] = states.padded(chosen, width)
         if cut == "unpadded":
             part["layout"] = layout(lengths, width)
+        positions += len(part["layout"]["kept"]) if cut == "unpadded" else part["input_ids"].numel()
         made.append({**part, "index": torch.tensor(chosen)})
-    tokens = sum(lengths)
     return {
         "parts": made,
         "scale": scale,
         "rows": len(indices),
-        "tokens": tokens,
-        "positions": sum(
-            len(part["layout"]["kept"]) if cut == "unpadded" else part["input_ids"].numel() for part in made
-        ),
+        "tokens": sum(lengths),
+        "positions": positions,
     }

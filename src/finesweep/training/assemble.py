@@ -84,7 +84,8 @@ def assemble(parts: Components, batch: dict[str, int]) -> Assembled:
     unpadded = None if compiled else without_padding(loaded.model, said, features["train"], batch_of)
     cut: Cut = "whole" if compiled else "parts" if unpadded is None else "unpadded"
     if once.whole and unpadded is not None:
-        # No layer is left to take the padding from. The head gets what it would get of them, and drops the same of it.
+        # No layer is left to take the padding from. The head gets batches as it would after layers without padding: a
+        # run whose states are not kept must drop the same at random.
         unpadded.remove()
         unpadded, cut = None, "whole"
     if not batch:

@@ -1,8 +1,7 @@
 """Attention of many rows of different lengths with dropout, on a CPU, for which PyTorch has no kernel.
 
 What PyTorch does instead computes in 32 bits, whatever the precision, and keeps more for the way back. Here products of
-long rows are in the precision of what comes in. Where rows are short, the calls for a group of them cost more than
-their work, so groups are few.
+long rows are in the precision of what comes in.
 """
 
 from collections.abc import Sequence
@@ -13,8 +12,8 @@ from torch.autograd.function import once_differentiable
 
 from finesweep.data.layout import Layout
 
-#: Up to this length products are in 32 bits. In 16 they would take as long, and each new shape 0.4 ms and 0.6 MB more,
-#: for which a CPU makes a program; there are a dozen new ones in a step.
+#: Up to this length products are in 32 bits: in 16 they take as long, and each new shape of one 0.4 ms and 0.6 MB more,
+#: for a program that a CPU makes for it. In a step there would be a dozen.
 _SHORT = 64
 
 
@@ -41,14 +40,15 @@ class GroupedAttention(torch.autograd.Function):
         kept: list[torch.Tensor] = []
         with torch.autocast("cpu", enabled=False):
             every = [_in_groups(part.index_select(0, layout["places"]), layout) for part in (query, key, value)]
-            left = _left(layout, ctx.heads, dropout)
             out = value.new_empty(len(layout["places"]), *value.shape[1:])
-            for *given, mask, keep, to in zip(*every, seen, left, views(out, layout), strict=True):
-                q, k, v, keep = (each.to(_precision(keep, value)) for each in (*given, keep))
+            for *given, mask, to in zip(*every, seen, views(out, layout), strict=True):
+                q, k, v = (each.to(_precision(each.size(1), value.dtype)) for each in given)
                 shares = torch.baddbmm(q.new_zeros(1), q, k.transpose(1, 2), beta=0, alpha=scale)
                 if mask is not None:  # not with -inf: padding may see nothing at all, and would be no number
                     shares.unflatten(0, (-1, ctx.heads)).masked_fill_(~mask, torch.finfo(shares.dtype).min)
                 shares = shares.softmax(-1)
+                # Zeros with probability ``dropout``, and else what makes up for them.
+                keep = torch.empty_like(shares).bernoulli_(1 - dropout).div_(1 - dropout)
                 to.copy_(torch.bmm(shares * keep, v).unflatten(0, (-1, ctx.heads)))
                 kept += (q, k, v, shares, keep)
             ctx.save_for_backward(*kept)
@@ -78,17 +78,8 @@ class GroupedAttention(torch.autograd.Function):
         return *(each.index_select(0, layout["back"]) for each in out), None, None, None, None
 
 
-def _precision(shares: torch.Tensor, value: torch.Tensor) -> torch.dtype:
-    return torch.promote_types(value.dtype, torch.float32) if shares.size(-1) <= _SHORT else value.dtype
-
-
-def _left(layout: Layout, heads: int, dropout: float) -> list[torch.Tensor]:
-    """For each group, (rows * heads, length, length), zeros with probability ``dropout``, and else what makes up for
-    them."""
-    shapes = [(rows * heads, length, length) for rows, length, _ in layout["groups"]]
-    counts = [matrices * length**2 for matrices, length, _ in shapes]
-    left = torch.empty(sum(counts)).bernoulli_(1 - dropout).div_(1 - dropout)
-    return [part.view(shape) for part, shape in zip(left.split(counts), shapes, strict=True)]
+def _precision(length: int, dtype: torch.dtype) -> torch.dtype:
+    return torch.promote_types(dtype, torch.float32) if length <= _SHORT else dtype
 
 
 def views(every: torch.Tensor, layout: Layout) -> list[torch.Tensor]:

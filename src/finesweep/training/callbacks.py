@@ -106,15 +106,15 @@ class Monitor(pl.Callback):
         self._clock = time.perf_counter()
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._log(trainer, pl_module)  # which waits for the device
         self._pause(trainer)
-        self._log(trainer, pl_module)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._clock = time.perf_counter()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._log(trainer, pl_module)  # which waits for the device
         self._pause(trainer)
-        self._log(trainer, pl_module)
 
     def _pause(self, trainer: pl.Trainer) -> None:
         if trainer.state.fn == "fit":

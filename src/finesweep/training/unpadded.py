@@ -1,4 +1,4 @@
-"""Batches of rows of any length, and no work on padding.
+"""Batches of rows of any length, and next to no work on padding.
 
 A transformer's layers treat each position alone, but for attention. So the rows of a batch go through them one behind
 the other, as one long row, and attention alone takes them apart: rows of like length go together, and each sees itself.
@@ -30,8 +30,6 @@ _OF_CONFIG = WeakValueDictionary[int, "Unpadded"]()
 
 class Unpadded:
     """Hooks on a transformers model that take the padding out before its first layer and put it back after its last.
-
-    A copy of the model does not have them all.
 
     Args:
         model: with one stack of layers, and attention through transformers' attention interface.
@@ -119,7 +117,7 @@ class Unpadded:
         # Who looks back alone never sees the padding, which is behind.
         seen = [None if causal else mask for mask in self._seen(named.get("sliding_window"))]
         dropout = named.get("dropout", 0.0)
-        if dropout and query.device.type == "cpu" and not causal and query.shape == key.shape:
+        if dropout and query.device.type == "cpu" and not causal and query.shape == key.shape == value.shape:
             out = GroupedAttention.apply(*flat, self._layout, seen, dropout, scale)
             return out[None], None
         groups = zip(*(views(each.index_select(0, self._layout["places"]), self._layout) for each in flat), strict=True)
