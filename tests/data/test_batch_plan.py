@@ -38,16 +38,23 @@ def test_every_row_comes_exactly_once_in_an_epoch(
 
 
 @given(LENGTHS, SIZE, EPOCH, SEED, MIX, PARTS)
-def test_all_steps_but_the_last_are_full(
+def test_steps_are_as_large_as_each_other(
     lengths: list[int], size: int, epoch: int, seed: int, mix: int, accumulate: int
 ) -> None:
     plan = training_plan(lengths, size, epoch=epoch, seed=seed, mix=mix, accumulate=accumulate)
-    assert len(plan) == math.ceil(len(lengths) / (size * accumulate))
-    for step in plan[:-1]:
-        assert [len(batch) for batch in step] == [size] * accumulate
-    for step in plan[-1:]:
-        assert all(0 < len(batch) <= size for batch in step)
-        assert len(step) <= accumulate
+    steps = math.ceil(len(lengths) / (size * accumulate))
+    assert len(plan) == steps == steps_per_epoch(lengths, size, accumulate=accumulate)
+    for step in plan:
+        assert len(step) == accumulate
+        counts = [len(batch) for batch in step]
+        assert max(counts) - min(counts) <= 1
+        assert max(counts) <= size
+        assert len(lengths) // steps <= sum(counts) <= math.ceil(len(lengths) / steps)
+
+
+def test_a_row_that_is_left_over_makes_no_step_of_its_own() -> None:
+    plan = training_plan(list(range(1, 34)), 32, epoch=0, seed=0, mix=8)
+    assert sorted(len(batch) for (batch,) in plan) == [16, 17]
 
 
 @given(LENGTHS, SIZE, EPOCH, SEED, SEED, MIX, PARTS)
@@ -173,7 +180,7 @@ def test_every_batch_of_a_mixed_step_has_rows_of_all_lengths(accumulate: int) ->
 def test_a_step_has_as_many_lengths_as_it_has_rows_for(size: int) -> None:
     """Also one that 8 does not divide: some of its chunks have a row more."""
     lengths = list(range(1, 2001))
-    for step in training_plan(lengths, size, epoch=0, seed=0, mix=8)[:-1]:
+    for step in training_plan(lengths, size, epoch=0, seed=0, mix=8):
         own = sorted(lengths[row] for row in step[0])
         assert own[-1] - own[0] > 1000
         assert max(b - a for a, b in pairwise(own)) < 900
@@ -194,13 +201,6 @@ def test_rows_of_nearly_one_length_are_mixed() -> None:
     batches = [step[0] for step in training_plan(lengths, 10, epoch=0, seed=0)]
     several = [len({lengths[row] for row in batch}) > 2 for batch in batches]
     assert sum(several) > 0.9 * len(batches)
-
-
-def test_the_step_that_is_not_full_has_rows_of_all_lengths() -> None:
-    """Cut from one end of the sorted rows, it would always hold the longest, or the shortest."""
-    lengths = list(range(1, 106))
-    (last,) = training_plan(lengths, 10, epoch=0, seed=0)[-1]
-    assert sorted(lengths[row] for row in last) == [1, 27, 53, 79, 105]
 
 
 def test_long_batches_do_not_all_come_at_one_end() -> None:

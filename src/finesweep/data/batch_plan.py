@@ -43,66 +43,51 @@ def training_plan(
         rank, world_size: which of how many devices the plan is for.
 
     Returns:
-        optimizer steps, each a list of at most ``accumulate`` batches of row indices. The rows of a step are dealt out
-        to its ``accumulate * world_size`` batches, so accumulating sees the same rows as the large batch. Only the last
-        step can be smaller; there a device may get an empty batch if rows run out.
+        optimizer steps, each a list of ``accumulate`` batches of row indices. The rows of a step are dealt out to its
+        ``accumulate * world_size`` batches, so accumulating sees the same rows as the large batch. Steps are as large
+        as each other, to within a row, lest a few rows that are left over decide a step alone; those by ``max_tokens``
+        have a last one for the shortest rows, which may be small. Where there are fewer rows than batches, some are
+        empty.
     """
     rows, parts = np.asarray(lengths), accumulate * world_size
     rng = np.random.default_rng([seed, epoch])
     # Shuffling before the stable sort lets the seed decide on which side of a bucket's edge equally long rows stand.
     order = rng.permutation(len(rows))
     order = order[np.argsort(rows[order], kind="stable")]
-    if max_tokens is None:
-        mix = min(mix, batch_size * parts)
-        chunks, rest = _of_rows(order, batch_size * parts, mix)
-    else:
-        mix = 1
-        chunks, rest = _of_tokens(order[::-1], rows, max_tokens, parts)
+    mix = 1 if max_tokens is not None else min(mix, batch_size * parts)
+    chunks = _chunks(order, rows, batch_size, mix, max_tokens, parts)
     chunks = [chunk for bucket in _buckets(chunks, rows) for chunk in _shuffled(bucket, rng)]
-    plan = [_share(step, len(step) // parts, accumulate, rank, world_size) for step in _mixed(chunks, mix, epoch)]
-    if len(rest):
-        size = batch_size if max_tokens is None else _rows_within(max_tokens, rows[rest].max())
-        plan.append(_share(rest, size, accumulate, rank, world_size))
-    return plan
+    return [_share(step, accumulate, rank, world_size) for step in _mixed(chunks, mix, epoch)]
 
 
 def steps_per_epoch(
     lengths: Lengths, batch_size: int, *, max_tokens: int | None = None, accumulate: int = 1, world_size: int = 1
 ) -> int:
     """How many optimizer steps :func:`training_plan` makes, whatever epoch and seed."""
-    parts = accumulate * world_size
-    if max_tokens is None:
-        return math.ceil(len(lengths) / (batch_size * parts))
     rows = np.asarray(lengths)
-    chunks, rest = _of_tokens(np.argsort(-rows, kind="stable"), rows, max_tokens, parts)
-    return len(chunks) + bool(len(rest))
+    return len(_chunks(np.argsort(rows, kind="stable"), rows, batch_size, 1, max_tokens, accumulate * world_size))
 
 
-def _of_rows(order: np.ndarray, step_rows: int, mix: int) -> tuple[list[np.ndarray], np.ndarray]:
-    """Sorted rows as chunks, ``mix`` of them for each step, and the rows of the step that is not full.
+def _chunks(
+    order: np.ndarray, lengths: np.ndarray, batch_size: int, mix: int, max_tokens: int | None, parts: int
+) -> list[np.ndarray]:
+    """Sorted rows as chunks: ``mix`` of each of the steps, one behind the other, or one that fits."""
+    if max_tokens is not None:
+        return list(_of_tokens(order[::-1], lengths, max_tokens, parts))
+    full = batch_size * parts
+    steps = math.ceil(len(order) / full)
+    # Where a step that is full has a row more from one part of the sorted rows than from another, that part is larger.
+    shares = np.cumsum([len(share) for share in np.array_split(np.arange(full), mix)])
+    pieces = np.split(order, len(order) * shares[:-1] // full)
+    return [chunk for piece in pieces for chunk in np.array_split(piece, steps)] if steps else []
 
-    Those come from all over: of one length only, it would always be the longest.
-    """
-    remainder = len(order) % step_rows
-    spread = np.linspace(0, len(order) - 1, remainder).round().astype(int) if remainder else np.array([], dtype=int)
-    rest, order = order[spread], np.delete(order, spread)
-    sizes = [len(chunk) for chunk in np.array_split(np.arange(step_rows), mix)]
-    chunks = np.split(order, np.cumsum(np.repeat(sizes, len(order) // step_rows)))
-    return [chunk for chunk in chunks if len(chunk)], rest
 
-
-def _of_tokens(
-    order: np.ndarray, lengths: np.ndarray, max_tokens: int, parts: int
-) -> tuple[list[np.ndarray], np.ndarray]:
-    """Rows with the longest first as steps of ``parts`` batches that fit, and the shortest ones, which fill none."""
-    chunks, start = [], 0
-    while start < len(order):
-        size = _rows_within(max_tokens, lengths[order[start]]) * parts
-        if start + size > len(order):
-            break
-        chunks.append(order[start : start + size])
-        start += size
-    return chunks, order[start:]
+def _of_tokens(order: np.ndarray, lengths: np.ndarray, max_tokens: int, parts: int) -> Iterator[np.ndarray]:
+    """Rows with the longest first as steps of ``parts`` batches that fit."""
+    while len(order):
+        size = _rows_within(max_tokens, lengths[order[0]]) * parts
+        yield order[:size]
+        order = order[size:]
 
 
 def _rows_within(max_tokens: int, longest: int) -> int:
@@ -117,7 +102,7 @@ def _buckets(chunks: Sequence[np.ndarray], lengths: np.ndarray) -> list[list[np.
     most = math.ceil(math.sqrt(len(chunks)))
     buckets: list[list[np.ndarray]] = []
     for chunk in chunks:
-        if buckets and len(buckets[-1]) < most and len(buckets[-1][0]) == len(chunk):
+        if buckets and len(buckets[-1]) < most and len(buckets[-1][0]) == len(chunk) > 0:
             shortest, longest = sorted((lengths[buckets[-1][0][0]], lengths[chunk[-1]]))
             if longest <= shortest * _SPREAD + 1:
                 buckets[-1].append(chunk)
@@ -134,19 +119,25 @@ def _shuffled(bucket: Sequence[np.ndarray], rng: np.random.Generator) -> list[np
 def _mixed(chunks: Sequence[np.ndarray], mix: int, epoch: int) -> Iterator[np.ndarray]:
     """Steps with a chunk from each of ``mix`` equal parts of the sorted ones, in turn another of them in front.
 
-    How they meet must not depend on the seed.
+    How they meet must not depend on the seed. Of two sizes of chunks in a part, the larger ones go to the steps after
+    those that got larger ones before.
     """
     rng, count = np.random.default_rng(epoch), len(chunks) // mix
-    places = [part * count + rng.permutation(count) for part in range(mix)]
-    steps = (np.concatenate([chunks[place] for place in step]) for step in zip(*places, strict=True))
-    return (np.roll(step, number) for number, step in enumerate(steps))
+    places, given = [], 0
+    for first in range(0, len(chunks), count or 1):
+        own = [len(chunk) for chunk in chunks[first : first + count]]
+        larger = sum(size > own[-1] for size in own)
+        drawn = np.concatenate([rng.permutation(larger), larger + rng.permutation(count - larger)])
+        places.append(first + np.roll(drawn, given))
+        given += larger
+    for number, step in enumerate(rng.permutation(count)):
+        yield np.concatenate([chunks[place[step]] for place in np.roll(places, number, axis=0)])
 
 
-def _share(step: np.ndarray, batch_size: int, accumulate: int, rank: int, world_size: int) -> list[list[int]]:
+def _share(step: np.ndarray, accumulate: int, rank: int, world_size: int) -> list[list[int]]:
     """This device's batches of a step, dealt out. Every device gets equally many, so that none waits for another."""
-    batches = min(accumulate, math.ceil(len(step) / (batch_size * world_size)))
     mine = _dealt(step, world_size, rank)
-    return [_dealt(mine, batches, i).tolist() for i in range(batches)]
+    return [_dealt(mine, accumulate, i).tolist() for i in range(accumulate)]
 
 
 def _dealt(rows: np.ndarray, hands: int, mine: int) -> np.ndarray:

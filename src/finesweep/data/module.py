@@ -114,7 +114,7 @@ class DataModule(pl.LightningDataModule):
         for index, step in enumerate(plans[rank]):
             weight = sum(self._weights[batch].sum() for plan in plans for batch in plan[index] if batch)
             scale = self._accumulate * world / (float(weight) or 1.0)
-            # A device without rows in the last step runs one for show, so that the others need not wait for it.
+            # Where there is no row, one runs for show: other devices would wait, and Lightning counts batches.
             batches += [(batch, scale) if batch else ([0], 0.0) for batch in step]
         return batches
 
@@ -184,7 +184,7 @@ def _make_batch(
     return {
         "parts": made,
         "scale": scale,
-        "rows": len(indices),
-        "tokens": sum(lengths),
+        "rows": len(indices) if scale else 0,
+        "tokens": sum(lengths) if scale else 0,
         "positions": positions,
     }

@@ -109,8 +109,9 @@ class FineTuner(pl.LightningModule):
             losses, weights = self.task.loss(self(seen), seen, smooth=True)
             losses_of.append(losses.sum())
             weights_of.append(weights.sum())
-        total = torch.stack(losses_of).sum()
-        return {"loss": total * batch["scale"], "summed": total.detach(), "weight": torch.stack(weights_of).sum()}
+        total, weight = torch.stack(losses_of).sum(), torch.stack(weights_of).sum()
+        real = bool(batch["scale"])  # and not there for show
+        return {"loss": total * batch["scale"], "summed": total.detach() * real, "weight": weight * real}
 
     # --- scoring ------------------------------------------------------------------------------------------------
 
