@@ -12,7 +12,7 @@ from tests.conftest import curve
 @pytest.mark.parametrize("more", [[], ["data=demo_masked_text"]], ids=["tags", "masked text"])
 def test_a_compiled_model_learns_the_same(more: list[str], tmp_path: Path, quick: list[str]) -> None:
     """But for rounding: what is fused is rounded less often."""
-    same = [*quick, *more, "model.dropout=0", "trainer.precision=32-true"]
+    same = [*quick, *more, "data.mix_lengths=1", "model.dropout=0", "trainer.precision=32-true"]
     plain = finesweep.run([*same, f"hydra.run.dir={tmp_path / 'plain'}"])
     compiled = finesweep.run([*same, f"hydra.run.dir={tmp_path / 'compiled'}", "trainer.compile=default"])
     assert curve(compiled, "train/loss") == pytest.approx(curve(plain, "train/loss"), rel=1e-3)
