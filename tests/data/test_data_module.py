@@ -72,6 +72,8 @@ def test_the_gradient_of_a_step_is_the_mean_over_its_scored_tokens(
     for start in range(0, count.pop(), accumulate):
         step = [batch for planned in per_rank for batch in planned[start : start + accumulate]]
         rows = [i for batch in step for i in rows_of(batch) if batch["scale"] > 0]
+        assert sum(batch["rows"] for batch in step) == len(rows)
+        assert sum(batch["tokens"] for batch in step) == sum(len(texts[i]) for i in rows)
         lightnings = sum(batch["scale"] * sum(losses[i] for i in rows_of(batch)) for batch in step)
         weight = sum(texts[i].scored for i in rows)
         mean = sum(losses[i] for i in rows) / max(weight, 1)

@@ -135,7 +135,11 @@ def test_a_training_goes_as_with_padding(
     padded = finesweep.run([*same, f"hydra.run.dir={tmp_path / 'padded'}"])
     assert curve(record, "train/loss") == pytest.approx(curve(padded, "train/loss"), rel=1e-3)
     assert record.metrics["validation"]["loss"] == pytest.approx(padded.metrics["validation"]["loss"], rel=1e-3)
-    assert record.timing["padding_fraction"] <= padded.timing["padding_fraction"]
+    most = padded.timing["padding_fraction"]
+    if case == "hidden sub-words":  # whose padding is a few positions, fewer than may stay
+        assert record.timing["padding_fraction"] <= most
+    else:
+        assert record.timing["padding_fraction"] < most
 
 
 def test_layers_run_again_in_16_bits_drop_the_same(tmp_path: Path, quick: list[str]) -> None:
