@@ -147,8 +147,8 @@ def told(values: dict[str, Any], steps: int, folder: Path) -> str:
     parts = Components.of(values)
     with fast_cpu() if parts.trainer.accelerator == "cpu" else contextlib.nullcontext():
         work = assemble(parts, {})
-        clip: Callable[..., None] = work.tuner.clip_gradients
-        work.tuner.clip_gradients = record_function(_CLIP)(clip)  # type: ignore[method-assign]
+        clip: Callable[..., None] = work.tuner.configure_gradient_clipping
+        work.tuner.configure_gradient_clipping = record_function(_CLIP)(clip)  # type: ignore[method-assign]
         gpu = [ProfilerActivity.CUDA] if torch.cuda.is_available() else []
         profiler, counter = profile(activities=[ProfilerActivity.CPU, *gpu]), FlopCounterMode(display=False)
         alone = trained(work, contextlib.nullcontext(), steps, folder)

@@ -1,7 +1,7 @@
 """From the components of a run to what its training works with: data read, model loaded, strategy applied."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -14,7 +14,9 @@ from finesweep.models.pretrained import Loaded
 from finesweep.tasks.base import Batch, Examples, Feature
 from finesweep.training.batch_size import fitting
 from finesweep.training.components import Components, encoded, frame_of, parameter_counts, read_data
+from finesweep.training.embedding import split_embedding
 from finesweep.training.encode_once import encode_once
+from finesweep.training.features import sub_words
 from finesweep.training.module import FineTuner, seed_generators
 from finesweep.training.precision import autocast
 from finesweep.training.unpadded import without_padding
@@ -34,13 +36,12 @@ class Assembled:
     loaded: Loaded
     tuner: FineTuner
     data: DataModule
+    #: ``total`` and ``trainable`` numbers of them.
+    parameters: dict[str, int]
     #: That the frozen part took to say what it has to say, once.
     encode_seconds: float
-
-    @property
-    def parameters(self) -> dict[str, int]:
-        """``total`` and ``trainable`` numbers of parameters."""
-        return parameter_counts(self.tuner.model)
+    #: Puts back into the trained model what training could do without.
+    complete: Callable[[], None]
 
 
 def assemble(parts: Components, batch: dict[str, int]) -> Assembled:
@@ -64,6 +65,9 @@ def assemble(parts: Components, batch: dict[str, int]) -> Assembled:
     if parts.trainer.accelerator == "gpu":
         device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
     model.to(device)
+    parameters = parameter_counts(model)
+    trainable = parts.strategy.trainable(model, parts.trainer.max_epochs - 1)
+    complete = split_embedding(model, loaded.model, trainable, sub_words(features["train"]))
 
     task = parts.task
     collate = partial(task.collate, frame=frame)
@@ -126,4 +130,4 @@ def assemble(parts: Components, batch: dict[str, int]) -> Assembled:
     )
     if once.why_not:
         examples.notes.append(once.why_not)
-    return Assembled(parts, size, examples, loaded, tuner, data, once.seconds)
+    return Assembled(parts, size, examples, loaded, tuner, data, parameters, once.seconds, complete)

@@ -27,12 +27,14 @@ class Stored(Lazy):
 
     Attributes:
         lengths: the sub-words of each, (features,).
+        sub_words: the ids of all of them, one after the other.
         key: stands for all that decides what they are.
     """
 
     def __init__(self, table: pa.Table, key: str) -> None:
         columns = {name: _whole(table.column(name)) for name in table.column_names}
         self.key = key
+        self.sub_words = columns["input_ids"].flatten().to_numpy()
         self.lengths = np.diff(columns["input_ids"].offsets.to_numpy()) if len(table) else np.zeros(0, dtype=int)
         self._count = len(table)
         self._row, self._input_ids, self._cut = (_reader(columns.pop(name)) for name in _OWN)
@@ -48,6 +50,13 @@ class Stored(Lazy):
         # What only other features have is null here.
         extra = {name: value for name, read in self._extra if (value := read(place)) is not None}
         return Feature(self._row(place), self._input_ids(place), extra, self._cut(place))
+
+
+def sub_words(features: Sequence[Feature]) -> np.ndarray:
+    """The ids that features have, ascending; none at all of those that are made as they are asked for."""
+    if isinstance(features, Stored):
+        return np.unique(features.sub_words)
+    return np.unique([i for each in features for i in each.input_ids] if isinstance(features, list) else [])
 
 
 def _whole(column: pa.ChunkedArray) -> pa.Array:

@@ -113,6 +113,22 @@ class FineTuner(pl.LightningModule):
         real = bool(batch["scale"])  # and not there for show
         return {"loss": total * batch["scale"], "summed": total.detach() * real, "weight": weight * real}
 
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip by the norm of all gradients. A fused optimizer scales them itself, by a float32, on its way."""
+        if not gradient_clip_val:
+            return
+        parameters = [each for group in optimizer.param_groups for each in group["params"] if each.grad is not None]
+        norm = torch.nn.utils.get_total_norm([each.grad for each in parameters])
+        if optimizer.defaults.get("fused") and norm.dtype == torch.float32:
+            optimizer.grad_scale = ((norm + 1e-6) / gradient_clip_val).clamp(min=1)  # type: ignore[attr-defined]
+        else:
+            torch.nn.utils.clip_grads_with_norm_(parameters, gradient_clip_val, norm)
+
     # --- scoring ------------------------------------------------------------------------------------------------
 
     def on_validation_batch_start(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:

@@ -180,6 +180,7 @@ def _train(
     if rank != 0:
         return
 
+    work.complete()
     supervisor.check()
     record.metrics = {"before": keeper.before, **{split: outcome.metrics for split, outcome in outcomes.items()}}
     record.objective = {
