@@ -51,7 +51,7 @@ class RunRecord:
         model: ``fingerprint`` of the files that it was loaded from, and of the trained ``weights``; ``dropped``, why
             it is not there any more, if a sweep had better ones.
         labels: in the order of the model's outputs.
-        parameters: ``total`` and ``trainable``.
+        parameters: ``total`` and ``trainable``, embeddings of sub-words among them that no training text has.
         objective: ``metric``, ``direction``, and the best ``value`` with its ``epoch`` and ``step``.
         metrics: ``before`` (the untrained model), ``validation`` and ``test`` (the best one), each by name.
         timing: ``train_seconds`` (optimisation alone), ``samples_per_second``, ``tokens_per_second``, …

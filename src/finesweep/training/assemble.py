@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 
 from finesweep.data.module import Cut, DataModule
@@ -40,6 +41,8 @@ class Assembled:
     parameters: dict[str, int]
     #: That the frozen part took to say what it has to say, once.
     encode_seconds: float
+    #: Stands for those sub-words whose embeddings train; empty where all of them do, or none.
+    trained_sub_words: str
     #: Puts back into the trained model what training could do without.
     complete: Callable[[], None]
 
@@ -67,7 +70,9 @@ def assemble(parts: Components, batch: dict[str, int]) -> Assembled:
     model.to(device)
     parameters = parameter_counts(model)
     trainable = parts.strategy.trainable(model, parts.trainer.max_epochs - 1)
-    complete = split_embedding(model, loaded.model, trainable, sub_words(features["train"]))
+    # Where a task hides sub-words the model sees others too.
+    seen = np.zeros(0, dtype=int) if parts.task.hides else sub_words(features["train"])
+    trained_sub_words, complete = split_embedding(model, loaded.model, trainable, seen)
 
     task = parts.task
     collate = partial(task.collate, frame=frame)
@@ -130,4 +135,4 @@ def assemble(parts: Components, batch: dict[str, int]) -> Assembled:
     )
     if once.why_not:
         examples.notes.append(once.why_not)
-    return Assembled(parts, size, examples, loaded, tuner, data, parameters, once.seconds, complete)
+    return Assembled(parts, size, examples, loaded, tuner, data, parameters, once.seconds, trained_sub_words, complete)

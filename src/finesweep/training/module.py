@@ -16,7 +16,7 @@ from finesweep.data.module import DataModule
 from finesweep.results.tables import Scores
 from finesweep.strategies.base import Strategy, freeze, set_modes
 from finesweep.tasks.base import Frame, Row, Task
-from finesweep.training.optimizers import OptimizerSettings, parameter_groups
+from finesweep.training.optimizers import OptimizerSettings, clip_in_step, parameter_groups
 from finesweep.training.schedules import Schedule
 from finesweep.training.states import Replay
 from finesweep.training.unpadded import Unpadded
@@ -119,15 +119,8 @@ class FineTuner(pl.LightningModule):
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Clip by the norm of all gradients. A fused optimizer scales them itself, by a float32, on its way."""
-        if not gradient_clip_val:
-            return
-        parameters = [each for group in optimizer.param_groups for each in group["params"] if each.grad is not None]
-        norm = torch.nn.utils.get_total_norm([each.grad for each in parameters])
-        if optimizer.defaults.get("fused") and norm.dtype == torch.float32:
-            optimizer.grad_scale = ((norm + 1e-6) / gradient_clip_val).clamp(min=1)  # type: ignore[attr-defined]
-        else:
-            torch.nn.utils.clip_grads_with_norm_(parameters, gradient_clip_val, norm)
+        if gradient_clip_val and not clip_in_step(optimizer, gradient_clip_val):
+            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
 
     # --- scoring ------------------------------------------------------------------------------------------------
 

@@ -64,6 +64,22 @@ def _clippable(optimizer: "Optimizer") -> "Optimizer":
     return optimizer
 
 
+def clip_in_step(optimizer: "Optimizer", limit: float) -> bool:
+    """Let a fused optimizer clip by the norm of all gradients as it steps, on its one way through them; whether it can:
+    it is one of ours, and divides by a number of 32 bits."""
+    import torch
+
+    if getattr(optimizer, "_step_supports_amp_scaling", True):
+        return False
+    every = [each.grad for group in optimizer.param_groups for each in group["params"] if each.grad is not None]
+    optimizer.grad_scale = None  # type: ignore[attr-defined]
+    if any(gradient.dtype != torch.float32 for gradient in every):
+        return False
+    norm = torch.nn.utils.get_total_norm(every)
+    optimizer.grad_scale = ((norm + 1e-6) / limit).clamp(min=1)  # type: ignore[attr-defined]
+    return True
+
+
 def parameter_groups(
     model: "nn.Module", trainable: Mapping[str, float], settings: OptimizerSettings
 ) -> list[dict[str, Any]]:

@@ -158,6 +158,8 @@ def _train(
     # Of several devices the first is told to stop by who started it, which may have been told more than once.
     stop = StopRequest(impatient=parts.trainer.devices == 1)
     identity = {"config": effective(values), "data": record.data, "model": record.model["fingerprint"]}
+    if work.trained_sub_words:  # of which alone there are rows in a checkpoint
+        identity["trained_sub_words"] = work.trained_sub_words
     minutes = parts.trainer.checkpoint_minutes
     averaging = Averaging(parts.trainer.ema_decay)
     keeper = Checkpointer(checkpoints, identity, minutes, selection, monitor, curves, stop, supervisor, averaging)
