@@ -1,5 +1,7 @@
 """Records, leaderboards and reports on their own, without a training."""
 
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -44,6 +46,18 @@ def test_the_environment_holds_no_secrets(monkeypatch: pytest.MonkeyPatch) -> No
 def test_git_state_outside_of_a_repository(tmp_path: Path) -> None:
     assert git_state(tmp_path) == {"commit": None, "dirty": None}
     assert uncommitted(tmp_path) == ""
+
+
+def test_a_repository_is_looked_at_without_a_lock(tmp_path: Path) -> None:
+    """Git takes one to note what has not changed; a run that is killed meanwhile would leave it to the user."""
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=me", "-c", "user.email=me@here"]
+    (tmp_path / "file").write_text("one")
+    for command in (["init", "-q"], ["add", "file"], ["commit", "-qm", "one"]):
+        subprocess.run([*git, *command], check=True)
+    os.utime(tmp_path / "file", (1, 1))  # as if it had changed
+    before = (tmp_path / ".git" / "index").read_bytes()
+    assert git_state(tmp_path)["dirty"] is False
+    assert (tmp_path / ".git" / "index").read_bytes() == before
 
 
 def test_markdown_escapes_pipes() -> None:

@@ -4,8 +4,10 @@ import contextlib
 import hashlib
 import os
 import platform
+import shutil
 import subprocess
 import sys
+import tempfile
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -60,7 +62,15 @@ def uncommitted(folder: Path) -> str:
 
 
 def _diff(folder: Path) -> str:
-    return _git(folder, "diff", "HEAD", "--binary", "--no-ext-diff", "--no-color", "--no-textconv") or ""
+    index = _git(folder, "rev-parse", "--git-path", "index")
+    if index is None:
+        return ""
+    with tempfile.TemporaryDirectory() as temporary:
+        copy = Path(temporary) / "index"  # git locks it, to note there what has not changed
+        with contextlib.suppress(OSError):
+            shutil.copyfile(folder / index.strip(), copy)
+        found = _git(folder, "diff", "HEAD", "--binary", "--no-ext-diff", "--no-color", "--no-textconv", index=copy)
+        return found or ""
 
 
 def source_state() -> dict[str, Any] | None:
@@ -90,11 +100,13 @@ def changed_code(then: dict[str, Any], folder: Path) -> list[str]:
     return found
 
 
-def _git(folder: Path, *arguments: str) -> str | None:
+def _git(folder: Path, *arguments: str, index: Path | None = None) -> str | None:
+    own = {} if index is None else {"GIT_INDEX_FILE": str(index)}
     try:
         done = subprocess.run(
-            ["git", "-C", str(folder), *arguments],
-            capture_output=True, text=True, errors="replace", timeout=10, check=True,
+            # A lock that a kill leaves behind would stop the user's own git.
+            ["git", "--no-optional-locks", "-C", str(folder), *arguments],
+            capture_output=True, text=True, errors="replace", timeout=10, check=True, env={**os.environ, **own},
         )  # fmt: skip
     except (OSError, subprocess.SubprocessError):
         return None
