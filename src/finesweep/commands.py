@@ -1,6 +1,7 @@
 """What each command does, once its arguments are parsed; :mod:`finesweep.cli` turns errors into messages."""
 
 import contextlib
+import gc
 import json
 import logging
 import math
@@ -74,6 +75,7 @@ def run_single(hydra: Hydra, overrides: list[str], command: str, composed: Compo
     def run_in(folder: Path, cfg: DictConfig) -> RunRecord:
         from finesweep.training.runner import run  # imports torch and Lightning: only once something is to be trained
 
+        gc.freeze()  # else the collector goes through all that ten times before the first step, in half a second
         return run(check(Composition(cfg, Sources())), folder, command=command, overrides=overrides)
 
     def job(cfg: DictConfig) -> None:
