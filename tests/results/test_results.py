@@ -48,16 +48,29 @@ def test_git_state_outside_of_a_repository(tmp_path: Path) -> None:
     assert uncommitted(tmp_path) == ""
 
 
-def test_a_repository_is_looked_at_without_a_lock(tmp_path: Path) -> None:
-    """Git takes one to note what has not changed; a run that is killed meanwhile would leave it to the user."""
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
     git = ["git", "-C", str(tmp_path), "-c", "user.name=me", "-c", "user.email=me@here"]
     (tmp_path / "file").write_text("one")
     for command in (["init", "-q"], ["add", "file"], ["commit", "-qm", "one"]):
         subprocess.run([*git, *command], check=True)
-    os.utime(tmp_path / "file", (1, 1))  # as if it had changed
-    before = (tmp_path / ".git" / "index").read_bytes()
-    assert git_state(tmp_path)["dirty"] is False
-    assert (tmp_path / ".git" / "index").read_bytes() == before
+    return tmp_path
+
+
+def test_a_repository_is_looked_at_without_a_lock(repository: Path) -> None:
+    """Git takes one to note what has not changed; a run that is killed meanwhile would leave it to the user."""
+    os.utime(repository / "file", (1, 1))  # as if it had changed
+    before = (repository / ".git" / "index").read_bytes()
+    assert git_state(repository)["dirty"] is False
+    assert (repository / ".git" / "index").read_bytes() == before
+
+
+def test_where_the_index_cannot_be_read_nothing_is_said_to_be_deleted(repository: Path) -> None:
+    (repository / "file").write_text("two")
+    assert "+two" in uncommitted(repository)
+    (repository / ".git" / "index").unlink()
+    (repository / ".git" / "index").mkdir()
+    assert uncommitted(repository) == ""
 
 
 def test_markdown_escapes_pipes() -> None:

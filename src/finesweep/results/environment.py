@@ -67,8 +67,12 @@ def _diff(folder: Path) -> str:
         return ""
     with tempfile.TemporaryDirectory() as temporary:
         copy = Path(temporary) / "index"  # git locks it, to note there what has not changed
-        with contextlib.suppress(OSError):
+        try:
             shutil.copyfile(folder / index.strip(), copy)
+        except FileNotFoundError:  # of a repository that has none yet
+            pass
+        except OSError:  # without one git would say that all is deleted
+            return ""
         found = _git(folder, "diff", "HEAD", "--binary", "--no-ext-diff", "--no-color", "--no-textconv", index=copy)
         return found or ""
 
