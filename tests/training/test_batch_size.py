@@ -24,7 +24,7 @@ def run(tmp_path: Path, quick: list[str]) -> Run:
 @pytest.fixture
 def free(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     """``free(8)``: as if there were memory for a batch of eight rows, and no more."""
-    real = batch_size._need
+    real = batch_size.need_of
 
     def only_for(rows: int) -> None:
         def need(*given: Any) -> Callable[[int], float]:
@@ -33,7 +33,7 @@ def free(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
             monkeypatch.setattr(batch_size, "free_memory", lambda *_: room)
             return bytes_of
 
-        monkeypatch.setattr(batch_size, "_need", need)
+        monkeypatch.setattr(batch_size, "need_of", need)
 
     return only_for
 
@@ -89,13 +89,13 @@ def test_not_even_a_row_fits(run: Run, free: Callable[[int], None]) -> None:
 
 def test_checkpointed_layers_give_the_same_and_keep_less(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     needs: list[float] = []
-    real = batch_size._need
+    real = batch_size.need_of
 
     def need(*given: Any) -> Callable[[int], float]:
         needs.append(real(*given)(16))
         return real(*given)
 
-    monkeypatch.setattr(batch_size, "_need", need)
+    monkeypatch.setattr(batch_size, "need_of", need)
     plain = run("plain")
     less = run("less", "trainer.gradient_checkpointing=true")
     assert less.metrics["validation"] == pytest.approx(plain.metrics["validation"], rel=1e-4)

@@ -131,7 +131,7 @@ def test_a_training_goes_as_with_padding(
     assert all("unpadded" not in file.read_text() for file in (record.folder / "model").glob("*.json"))
     monkeypatch.setattr(assemble, "without_padding", lambda *_: None)
     if case == "hidden sub-words":  # which are drawn for each part anew
-        monkeypatch.setattr("finesweep.data.module.parts", lambda lengths: [np.arange(len(lengths))])
+        monkeypatch.setattr("finesweep.data.module.parts", lambda lengths, _: [np.arange(len(lengths))])
     padded = finesweep.run([*same, f"hydra.run.dir={tmp_path / 'padded'}"])
     assert curve(record, "train/loss") == pytest.approx(curve(padded, "train/loss"), rel=1e-3)
     assert record.metrics["validation"]["loss"] == pytest.approx(padded.metrics["validation"]["loss"], rel=1e-3)
@@ -167,6 +167,15 @@ def masks_of(placed: Layout) -> list[torch.Tensor | None]:
     return [part[:, None, None] if group[2] else None for part, group in zip(parts, placed["groups"], strict=True)]
 
 
+def attention(*parts: torch.Tensor, placed: Layout, dropout: float | Sequence[float] = 0.0, scale: float = 0.7) -> Any:
+    """With one dropout, or one for each slice of the batch."""
+    if isinstance(dropout, float):
+        dropouts: list[Any] = [dropout] * len(placed["groups"])
+    else:
+        dropouts = list(torch.tensor(dropout)[placed["of"]].split([rows for rows, _, _ in placed["groups"]]))
+    return GroupedAttention.apply(*parts, placed, masks_of(placed), dropouts, scale)  # type: ignore[no-untyped-call]
+
+
 def test_what_attention_drops_is_made_up_for() -> None:
     """Of equal values each share counts alike: their mean over many draws is the value, and a tenth is dropped."""
     torch.manual_seed(0)
@@ -174,9 +183,7 @@ def test_what_attention_drops_is_made_up_for() -> None:
     placed = layout(lengths, 30)
     query, key = (torch.randn(len(placed["kept"]), 2, 4) for _ in range(2))
     value = torch.ones(len(placed["kept"]), 2, 4)
-    said = torch.stack(
-        [GroupedAttention.apply(query, key, value, placed, masks_of(placed), 0.1, 0.5) for _ in range(400)]  # type: ignore[misc]
-    )
+    said = torch.stack([attention(query, key, value, placed=placed, dropout=0.1, scale=0.5) for _ in range(400)])
     assert said.mean(0) == pytest.approx(torch.ones(len(placed["kept"]), 2, 4), abs=0.05)
     assert said.std() > 0.05
 
@@ -191,7 +198,7 @@ def test_attention_that_drops_nothing_is_pytorchs() -> None:
         mine = (line == row) & there
         own = [part[mine].transpose(0, 1) for part in parts]
         expected[mine] = torch.nn.functional.scaled_dot_product_attention(*own, scale=0.7).transpose(0, 1)
-    said = GroupedAttention.apply(*parts, placed, masks_of(placed), 0.0, 0.7)  # type: ignore[no-untyped-call]
+    said = attention(*parts, placed=placed)
     torch.testing.assert_close(said[there], expected[there])
 
 
@@ -206,7 +213,7 @@ def test_attention_in_fewer_bits_is_the_same_but_for_rounding(dtype: torch.dtype
     said, learned = [], []
     for kind in (torch.float64, dtype):
         given = [part.to(kind).requires_grad_() for part in parts]
-        out = GroupedAttention.apply(*given, placed, masks_of(placed), 0.0, 0.35)  # type: ignore[no-untyped-call]
+        out = attention(*given, placed=placed, scale=0.35)
         assert out.dtype == kind
         out.pow(2).sum().backward()
         said.append(out.double())
@@ -216,14 +223,28 @@ def test_attention_in_fewer_bits_is_the_same_but_for_rounding(dtype: torch.dtype
     torch.testing.assert_close(learned[1], learned[0], atol=3 * near, rtol=3 * near)
 
 
-def test_gradients_of_attention_are_those_that_differences_give() -> None:
+def test_each_slice_drops_as_much_as_it_is_to() -> None:
+    torch.manual_seed(0)
+    placed = layout([7, 30, 12, 30, 7, 30], 30, slices=3)
+    query, key = (torch.randn(len(placed["kept"]), 2, 4) for _ in range(2))
+    value = torch.ones(len(placed["kept"]), 2, 4)
+    each = [attention(query, key, value, placed=placed, dropout=[0.0, 0.1, 0.5]) for _ in range(400)]
+    said = torch.stack(each).unflatten(1, (3, -1))
+    assert said.mean(0) == pytest.approx(torch.ones(said.shape[1:]), abs=0.3)
+    spread = said.std(0).mean((1, 2, 3))
+    assert spread[0] == pytest.approx(0, abs=1e-6)
+    assert spread[2] > 2 * spread[1] > 0.1
+
+
+@pytest.mark.parametrize("dropout", [0.3, [0.0, 0.5, 0.2]])
+def test_gradients_of_attention_are_those_that_differences_give(dropout: float | list[float]) -> None:
     lengths = [3, 5, 4]
-    placed = layout(lengths, 5)
+    placed = layout(lengths, 5, slices=3)
     parts = [torch.randn(len(placed["kept"]), 2, 3, dtype=torch.float64, requires_grad=True) for _ in range(3)]
 
     def drawn_alike(*given: torch.Tensor) -> Any:
         torch.manual_seed(0)
-        return GroupedAttention.apply(*given, placed, masks_of(placed), 0.3, 0.7)  # type: ignore[misc]
+        return attention(*given, placed=placed, dropout=dropout)
 
     assert torch.autograd.gradcheck(drawn_alike, parts)
 

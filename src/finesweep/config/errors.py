@@ -46,6 +46,10 @@ class PrunedError(UserError):
         return cls(f"the search has stopped this run after validation {validation}")
 
 
+class ApartError(UserError):
+    """A run cannot train as one with others; alone it can."""
+
+
 class TrainingError(UserError):
     """Training could not go on (a loss that is not a number, say). The run is recorded as failed; exit status 1."""
 

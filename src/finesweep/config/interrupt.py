@@ -63,7 +63,7 @@ def _handled_by(handler: Callable[[int, FrameType | None], None]) -> Iterator[No
 
 
 class StopRequest:
-    """SIGINT and SIGTERM held back, inside of ``with``, until the work is where it can be stopped.
+    """SIGINT and SIGTERM held back, inside of ``with``, of several too, until the work is where it can be stopped.
 
     Signals reach the main thread alone; in any other, nothing is held back and nothing is ever asked. What is ignored
     stays ignored.
@@ -76,14 +76,19 @@ class StopRequest:
         self.number: int | None = None
         self._impatient = impatient
         self._before: dict[signal.Signals, Any] = {}
+        self._depth = 0
 
     def __enter__(self) -> "StopRequest":
-        if threading.current_thread() is threading.main_thread():
+        self._depth += 1
+        if self._depth == 1 and threading.current_thread() is threading.main_thread():
             heard = [each for each in _SIGNALS if signal.getsignal(each) is not signal.SIG_IGN]
             self._before = {each: signal.signal(each, self._note) for each in heard}
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._depth -= 1
+        if self._depth:
+            return
         for each, handler in self._before.items():
             signal.signal(each, handler)
         self._before = {}

@@ -12,18 +12,27 @@ from torch.utils.data import DataLoader, Sampler
 from finesweep.config.errors import UserError
 from finesweep.data.batch_plan import evaluation_plan, lengths_of, training_plan
 from finesweep.data.layout import layout, parts
+from finesweep.data.resident import resident
+from finesweep.results.environment import free_memory
 
 #: How the rows of a batch go to the model: in one padded piece, in parts of like length, or in one piece whose layout
 #: says how to take the padding out.
 Cut = Literal["whole", "parts", "unpadded"]
 Collate = Callable[[Sequence[Any]], dict[str, Any]]
+#: The collated batch of features by their numbers.
+Gather = Callable[[np.ndarray], dict[str, Any]]
+#: The share of a device's free memory that a split may take there.
+_RESIDENT = 0.1
 
 
 class States(Protocol):
     """What an encoder says of rows."""
 
-    def padded(self, indices: Sequence[int], width: int) -> torch.Tensor:
+    def padded(self, indices: np.ndarray, width: int) -> torch.Tensor:
         """Of these rows, (batch, width, hidden)."""
+
+    def on(self, device: torch.device, limit: float) -> "States":
+        """The same, on a device if they take no more bytes there than ``limit``."""
 
 
 class DataModule(pl.LightningDataModule):
@@ -68,6 +77,8 @@ class DataModule(pl.LightningDataModule):
         self.lengths = {split: lengths_of(each) for split, each in features.items()}
         #: The epoch that a resumed training goes on in, and how many of its batches it has had.
         self.done = (0, 0)
+        #: Makes a batch of features by their numbers, of splits that are on a device.
+        self._gather: dict[str, Gather] = {}
         #: Of splits whose rows a frozen encoder has seen: what it says of them.
         self.states: dict[str, States] = {}
 
@@ -76,7 +87,7 @@ class DataModule(pl.LightningDataModule):
         assert trainer is not None  # Lightning sets it before it asks
         rank, world = trainer.global_rank, trainer.world_size
         epoch, done = self.done
-        batches = self._training_batches(trainer.current_epoch, rank, world)
+        batches = self.training_batches(trainer.current_epoch, rank, world)
         return self._loader("train", batches, done if trainer.current_epoch == epoch else 0, self._cut)
 
     def val_dataloader(self) -> DataLoader:
@@ -90,7 +101,7 @@ class DataModule(pl.LightningDataModule):
         """Of each training feature in the loss."""
         return np.fromiter(map(self._weight, self.features["train"]), float, len(self.features["train"]))
 
-    def _training_batches(self, epoch: int, rank: int, world: int) -> list[tuple[list[int], float]]:
+    def training_batches(self, epoch: int, rank: int = 0, world: int = 1) -> list[tuple[list[int], float]]:
         """Batches of one device with the factor that makes their summed losses the mean over the optimizer step.
 
         Lightning divides by the accumulated batches and averages over devices; the factor undoes both, so that
@@ -135,13 +146,33 @@ class DataModule(pl.LightningDataModule):
     ) -> DataLoader:
         # The planned batches are the data set; PyTorch's own batching is off (batch_size=None).
         return DataLoader(
-            batches,  # type: ignore[arg-type]
+            [[batch] for batch in batches],  # type: ignore[arg-type]
             batch_size=None,
             sampler=_Rest(len(batches), done),
-            collate_fn=partial(_make_batch, self.features[split], self._collate, self.states.get(split), cut),
+            collate_fn=partial(_make_batch, self._gathering(split), self.lengths[split], self.states.get(split), cut),
             num_workers=self._num_workers,
             persistent_workers=False,
         )
+
+    def reside(self, split: str, device: torch.device) -> None:
+        """Have what batches of a split are made of on a device, as far as it is no large part of the memory there."""
+        free = free_memory(device, 1)
+        limit = float("inf") if free is None else _RESIDENT * free
+        if split in self.states:
+            self.states[split] = self.states[split].on(device, limit)
+        if (made := resident(self.features[split], self._collate, device, limit)) is not None:
+            self._gather[split] = made
+
+    def batch(self, split: str, planned: Sequence[tuple[list[int], float]], cut: Cut = "whole") -> dict[str, Any]:
+        """A batch, as :func:`_make_batch` gives it, of one model or of several."""
+        return _make_batch(self._gathering(split), self.lengths[split], self.states.get(split), cut, planned)
+
+    def _gathering(self, split: str) -> Gather:
+        return self._gather.get(split) or partial(_collated, self.features[split], self._collate)
+
+
+def _collated(features: Sequence[Any], collate: Collate, indices: np.ndarray) -> dict[str, Any]:
+    return collate([features[i] for i in indices])
 
 
 class _Rest(Sampler[int]):
@@ -158,33 +189,43 @@ class _Rest(Sampler[int]):
 
 
 def _make_batch(
-    features: Sequence[Any],
-    collate: Collate,
+    gather: Gather,
+    every: np.ndarray,
     states: States | None,
     cut: Cut,
-    planned: tuple[list[int], float],
+    planned: Sequence[tuple[list[int], float]],
 ) -> dict[str, Any]:
-    """The ``parts`` of a batch, ``collate``'s tensors with ``index`` (rows,), ``states`` (rows, seq, hidden) where they
-    are known, and a ``layout`` if it is to be unpadded; the ``scale`` of the loss; and the numbers of ``rows``, of
-    sub-words (``tokens``) and of ``positions`` that the model gets."""
-    indices, scale = planned
-    rows = [features[i] for i in indices]
-    lengths = [len(row) for row in rows]
+    """A batch, of one model or of several, whose rows stand one behind the other.
+
+    Args:
+        gather: makes batches of the split.
+        every: the lengths of all its features.
+        planned: of each model its rows, equally many, and the scale of its loss.
+
+    Returns:
+        its ``parts``: ``collate``'s tensors with ``index`` and ``place`` among its model's of each row, (rows,),
+        ``states`` (rows, seq, hidden) where they are known, and a ``layout`` if it is to be unpadded; the ``scale`` of
+        the loss, of the first model; and the numbers of ``rows``, of sub-words (``tokens``) and of ``positions`` that
+        the models get.
+    """
+    indices, scale = np.array([i for own, _ in planned for i in own]), planned[0][1]
+    lengths = every[indices]
     made, positions = [], 0
-    for own in parts(lengths) if cut == "parts" else [range(len(indices))]:
-        chosen = [indices[place] for place in own]
-        part: dict[str, Any] = collate([rows[place] for place in own])
+    for own in parts(lengths, len(planned)) if cut == "parts" else [np.arange(len(indices))]:
+        chosen = indices[own]
+        part: dict[str, Any] = gather(chosen)
         width = part["input_ids"].size(1)
         if states is not None:
             part["states"] = states.padded(chosen, width)
         if cut == "unpadded":
-            part["layout"] = layout(lengths, width)
+            part["layout"] = layout(lengths, width, len(planned))
         positions += len(part["layout"]["kept"]) if cut == "unpadded" else part["input_ids"].numel()
-        made.append({**part, "index": torch.tensor(chosen)})
+        place = torch.from_numpy(own % len(planned[0][0]))
+        made.append({**part, "index": torch.from_numpy(chosen), "place": place})
     return {
         "parts": made,
         "scale": scale,
         "rows": len(indices) if scale else 0,
-        "tokens": sum(lengths) if scale else 0,
+        "tokens": int(lengths.sum()) if scale else 0,
         "positions": positions,
     }

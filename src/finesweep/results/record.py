@@ -55,6 +55,8 @@ class RunRecord:
         objective: ``metric``, ``direction``, and the best ``value`` with its ``epoch`` and ``step``.
         metrics: ``before`` (the untrained model), ``validation`` and ``test`` (the best one), each by name.
         timing: ``train_seconds`` (optimisation alone), ``samples_per_second``, ``tokens_per_second``, …
+        fused: how many runs trained as one with it at most, itself among them, and shared its time and memory; 0 of a
+            run alone. Its dropout was drawn with theirs, so that no other run repeats it to the last digit.
         config: the resolved configuration; ``cwd`` is the folder that its relative paths start from.
         sweep: the name of the sweep that it belongs to.
         process: which one works or worked on it last, ``pid`` and ``host``.
@@ -86,6 +88,7 @@ class RunRecord:
     metrics: dict[str, dict[str, float]] = field(default_factory=dict)
     timing: dict[str, float] = field(default_factory=dict)
     peak_memory_bytes: int | None = None
+    fused: int = 0
     config: dict[str, Any] = field(default_factory=dict)
     cwd: str = "."
     sweep: str | None = None

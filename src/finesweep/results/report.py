@@ -60,6 +60,7 @@ def _summary(record: RunRecord) -> str:
     parameters, timing = record.parameters, record.timing
     share = 100 * parameters["trainable"] / max(1, parameters["total"])
     rows = ", ".join(f"{split} {data['rows']:,}" for split, data in record.data.items())
+    beside = f", as one with {record.fused - 1} other runs" if record.fused > 1 else ""
     memory = f"{record.peak_memory_bytes / 2**20:,.0f} MiB" if record.peak_memory_bytes is not None else "unknown"
     facts = [
         ["command", f"`{record.command}`" if record.command else "from Python"],
@@ -68,7 +69,7 @@ def _summary(record: RunRecord) -> str:
         ["labels", str(len(record.labels))],
         ["trainable parameters", f"{parameters['trainable']:,} of {parameters['total']:,} ({share:.1f} %)"],
         ["weights kept", f"of epoch {record.objective['epoch']}, step {record.objective['step']}"],
-        ["training", f"{timing['train_seconds']:.1f} s, {timing['samples_per_second']:.1f} rows a second"],
+        ["training", f"{timing['train_seconds']:.1f} s, {timing['samples_per_second']:.1f} rows a second{beside}"],
         ["seen in training", f"{timing['tokens_seen']:,.0f} sub-words, each epoch counted"],
         ["padding", f"{100 * timing['padding_fraction']:.1f} % of the positions in training batches"],
         ["peak memory", memory],

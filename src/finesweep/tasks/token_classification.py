@@ -8,6 +8,8 @@ from functools import cache
 from itertools import accumulate, islice
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
+
 from finesweep.config.errors import UserError
 from finesweep.config.fields import NonNegativeInt, Probability, component
 from finesweep.data.base import DataSource
@@ -161,9 +163,11 @@ class TokenClassification(Task):
         """``{"tags": [...], "scores": [...]}`` per row; a word without a sub-word is ``O`` with probability 1."""
         out: list[Row] = [{"tags": ["O"] * len(row["tokens"]), "scores": [1.0] * len(row["tokens"])} for row in rows]
         for feature, (ids, scores) in zip(features, raw, strict=True):
-            for word, label, score in zip(feature.extra["words"], ids, scores, strict=False):
-                out[feature.row]["tags"][word] = frame.labels[label]
-                out[feature.row]["scores"][word] = round(float(score), 4)
+            row = out[feature.row]
+            numbers = (np.asarray(each).tolist() for each in (ids, scores))  # one by one they take long
+            for word, label, score in zip(feature.extra["words"], *numbers, strict=False):
+                row["tags"][word] = frame.labels[label]
+                row["scores"][word] = round(score, 4)
         return out
 
     def score(self, rows: Sequence[Row], predictions: Sequence[Row], loss: float) -> Scores:

@@ -21,8 +21,8 @@ class GroupedAttention(torch.autograd.Function):
     """``dropout(softmax(scale * query @ key)) @ value`` of each row.
 
     ``apply`` takes query, key and value (sub-words, heads, size), the layout, for each group which of its positions see
-    which (to be broadcast to (rows, heads, length, length)) or None for all, the dropout and the scale, and gives
-    (sub-words, heads, size).
+    which (to be broadcast to (rows, heads, length, length)) or None for all, for each group its dropout, one for all
+    rows or (rows,), and the scale, and gives (sub-words, heads, size).
     """
 
     @staticmethod
@@ -33,7 +33,7 @@ class GroupedAttention(torch.autograd.Function):
         value: torch.Tensor,
         layout: Layout,
         seen: Sequence[torch.Tensor | None],
-        dropout: float,
+        dropouts: Sequence[float | torch.Tensor],
         scale: float,
     ) -> torch.Tensor:
         ctx.layout, ctx.scale, ctx.heads = layout, scale, query.size(1)
@@ -41,14 +41,13 @@ class GroupedAttention(torch.autograd.Function):
         with torch.autocast("cpu", enabled=False):
             every = [_in_groups(part.index_select(0, layout["places"]), layout) for part in (query, key, value)]
             out = value.new_empty(len(layout["places"]), *value.shape[1:])
-            for *given, mask, to in zip(*every, seen, views(out, layout), strict=True):
+            for *given, mask, dropout, to in zip(*every, seen, dropouts, views(out, layout), strict=True):
                 q, k, v = (each.to(_precision(each.size(1), value.dtype)) for each in given)
                 shares = torch.baddbmm(q.new_zeros(1), q, k.transpose(1, 2), beta=0, alpha=scale)
                 if mask is not None:  # not with -inf: padding may see nothing at all, and would be no number
                     shares.unflatten(0, (-1, ctx.heads)).masked_fill_(~mask, torch.finfo(shares.dtype).min)
                 shares = shares.softmax(-1)
-                # Zeros with probability ``dropout``, and else what makes up for them.
-                keep = torch.empty_like(shares).bernoulli_(1 - dropout).div_(1 - dropout)
+                keep = _kept(shares, dropout, ctx.heads)
                 to.copy_(torch.bmm(shares * keep, v).unflatten(0, (-1, ctx.heads)))
                 kept += (q, k, v, shares, keep)
             ctx.save_for_backward(*kept)
@@ -76,6 +75,14 @@ class GroupedAttention(torch.autograd.Function):
             for view, part in zip(own, parts, strict=True):
                 view.copy_(part.unflatten(0, (-1, ctx.heads)))
         return *(each.index_select(0, layout["back"]) for each in out), None, None, None, None
+
+
+def _kept(shares: torch.Tensor, dropout: float | torch.Tensor, heads: int) -> torch.Tensor:
+    """Zeros with probability ``dropout``, and else what makes up for them."""
+    if not isinstance(dropout, torch.Tensor):
+        return torch.empty_like(shares).bernoulli_(1 - dropout).div_(1 - dropout)
+    kept = (1 - dropout).repeat_interleave(heads)[:, None, None].to(shares)
+    return (torch.rand_like(shares) < kept).to(shares.dtype).div_(kept)
 
 
 def _precision(length: int, dtype: torch.dtype) -> torch.dtype:

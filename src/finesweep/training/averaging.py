@@ -72,6 +72,9 @@ class Averaging(pl.Callback):
         if in_use == self._in_use or not self.tensors:
             return
         self._in_use = in_use
+        # In place: a parameter may be a view of something larger, in which others look for it.
         for name, kept in self.tensors.items():
-            parameter = module.model.get_parameter(name)
-            self.tensors[name], parameter.data = parameter.data, kept
+            parameter = module.model.get_parameter(name).data
+            other = parameter.clone()
+            parameter.copy_(kept)
+            kept.copy_(other)

@@ -46,7 +46,7 @@ def fitting(
         UserError: the batch that is asked for does not fit, or not even one row does.
     """
     data, trainer = parts.data, parts.trainer
-    need = _need(parts.task, model, features["train"], batch_of, forward)
+    need = need_of(parts.task, model, features["train"], batch_of, forward)
     free = free_memory(next(model.parameters()).device, trainer.devices)
     if data.batch_size != "auto":
         longest = int(lengths_of(features["train"]).max())
@@ -69,7 +69,7 @@ def _divisors(rows: int) -> Iterator[int]:
     return (size for size in range(rows, 0, -1) if rows % size == 0)
 
 
-def _need(
+def need_of(
     task: Task,
     model: nn.Module,
     train: Sequence[Feature],

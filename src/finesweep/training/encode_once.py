@@ -5,7 +5,7 @@ are written to a file that is read through memory, and the layers that gave them
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib import metadata
@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from finesweep.data.module import States
 from finesweep.models.pretrained import Loaded
 from finesweep.results.environment import environment
 from finesweep.strategies.anatomy import body_names, layers_from_top, stacks_if_any
@@ -22,7 +23,7 @@ from finesweep.strategies.base import set_modes
 from finesweep.tasks.base import Batch, Feature
 from finesweep.training.components import Components, Features
 from finesweep.training.features import Stored
-from finesweep.training.states import Maker, Replay, StateRows, Store
+from finesweep.training.states import Maker, Replay, Store
 
 #: Splits whose rows come again and again.
 _SPLITS = ("train", "validation")
@@ -42,7 +43,7 @@ class Encoded:
 
     replay: Replay | None = None
     whole: bool = False
-    rows: dict[str, StateRows] | None = None
+    rows: Mapping[str, States] | None = None
     seconds: float = 0.0
     why_not: str = ""
 
@@ -68,7 +69,7 @@ def encode_once(
         return Encoded()
     assert parts.cache_dir is not None  # or the features would not be stored
     store = Store(Path(parts.cache_dir).expanduser() / "states", parts.cache_gb * 1e9)
-    key, rows = _key(parts, loaded, next(model.parameters()).device), {}
+    key, rows = _key(parts, loaded, next(model.parameters()).device), dict[str, States]()
     with torch.inference_mode(), torch.random.fork_rng():
         replay, like = _found(model, _frozen(model, parts), batch_of([features["train"][0]]), forward)
         if replay is None or like is None:

@@ -21,7 +21,25 @@ _HINTS = (
 )
 
 
-def lightning_trainer(parts: Components, loggers: list[Any], callbacks: list[pl.Callback], folder: Path) -> pl.Trainer:
+class Trainer(pl.Trainer):
+    """Lightning's trainer, which can begin anywhere."""
+
+    def go_on(self, epoch: int, batch: int, step: int) -> None:
+        """Set the counters: so many epochs, batches of the next and optimizer steps are done."""
+        fit: Any = self.fit_loop
+        loop = fit.epoch_loop
+        for epochs in (fit.epoch_progress.total, fit.epoch_progress.current):
+            epochs.ready = epochs.started = epochs.processed = epochs.completed = epoch
+        steps = loop.automatic_optimization.optim_progress.optimizer.step
+        for counter in (steps.total, steps.current):
+            counter.ready = counter.completed = step
+        if batch:
+            for batches in (loop.batch_progress.total, loop.batch_progress.current):
+                batches.ready = batches.started = batches.processed = batches.completed = batch
+            loop.restarting = True
+
+
+def lightning_trainer(parts: Components, loggers: list[Any], callbacks: list[pl.Callback], folder: Path) -> Trainer:
     """The trainer of a run, whose loop is Lightning's; checkpoints, progress and signals are not."""
     for name in ("pytorch_lightning", "lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
@@ -30,7 +48,7 @@ def lightning_trainer(parts: Components, loggers: list[Any], callbacks: list[pl.
     settings = parts.trainer
     # Uninitialised memory is never read here, and filling it costs time in every operation.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    trainer = pl.Trainer(
+    trainer = Trainer(
         accelerator=settings.accelerator,
         devices=settings.devices,
         strategy="auto" if settings.devices == 1 else _distributed(parts),

@@ -131,37 +131,42 @@ class FineTuner(pl.LightningModule):
         seed_batch(self.seed, 0, batch_idx, self.global_rank)
 
     def on_validation_epoch_start(self) -> None:
-        self._begin()
+        self.begin_scoring()
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
-        self._collect(batch)
+        self._score(batch)
 
     def on_validation_epoch_end(self) -> None:
-        self._end("validation", "val/")
+        self.end_scoring("validation")
 
     def on_test_epoch_start(self) -> None:
-        self._begin()
+        self.begin_scoring()
 
     def test_step(self, batch: dict[str, Any], batch_idx: int) -> None:
-        self._collect(batch)
+        self._score(batch)
 
     def on_test_epoch_end(self) -> None:
-        self._end("test", "test/")
+        self.end_scoring("test")
 
-    def _begin(self) -> None:
+    def _score(self, batch: dict[str, Any]) -> None:
+        (batch,) = batch["parts"]
+        seen = self.task.corrupt(batch, training=False)
+        self.collect(seen, self(seen))
+
+    def begin_scoring(self) -> None:
+        """Forget what the last split gave."""
         self._raw = []
         self._loss = self._weight = torch.zeros((), device=self.device, dtype=torch.float64)
 
-    def _collect(self, batch: dict[str, Any]) -> None:
-        (batch,) = batch["parts"]
-        seen = self.task.corrupt(batch, training=False)
-        logits = self(seen)
+    def collect(self, seen: Mapping[str, Any], logits: Any) -> None:
+        """Take down what the model says to a batch of a split."""
         losses, weights = self.task.loss(logits, seen, smooth=False)
         self._loss = self._loss + losses.double().sum()
         self._weight = self._weight + weights.sum()
-        self._raw += zip(batch["index"].tolist(), self.task.predict(self.model, logits, seen, self.frame), strict=True)
+        self._raw += zip(seen["index"].tolist(), self.task.predict(self.model, logits, seen, self.frame), strict=True)
 
-    def _end(self, split: str, prefix: str) -> None:
+    def end_scoring(self, split: str) -> None:
+        """Score all that was taken down: :attr:`outcome`."""
         raw, loss, weight = self._gathered()
         data: DataModule = self.trainer.datamodule  # type: ignore[attr-defined]
         rows, features = data.rows[split], data.features[split]
@@ -172,8 +177,11 @@ class FineTuner(pl.LightningModule):
         metrics = {"loss": mean, **scores.metrics}
         self.outcome = Outcome(metrics, scores, predictions)
         if self.log_scores:
+            prefix = {"validation": "val"}.get(split, split)
             for logger in self.trainer.loggers:
-                logger.log_metrics({prefix + key: value for key, value in metrics.items()}, self.trainer.global_step)
+                logger.log_metrics(
+                    {f"{prefix}/{key}": value for key, value in metrics.items()}, self.trainer.global_step
+                )
 
     def _gathered(self) -> tuple[list[tuple[int, Any]], float, float]:
         """Raw predictions, loss and weight of all devices."""

@@ -75,7 +75,10 @@ def surroundings(record: RunRecord) -> Surroundings:
         inputs.append(f"model.fingerprint: {record.model['fingerprint']}, now {model}")
     then = {key: value for key, value in record.environment.items() if key != "threads"}  # the run sets those
     here = {key: value for key, value in environment().items() if key in then}
-    return Surroundings(inputs, changed_code(record.git, Path.cwd()) + differences(then, here))
+    others = changed_code(record.git, Path.cwd()) + differences(then, here)
+    if record.fused > 1:
+        others.insert(0, f"it trained as one with {record.fused - 1} other runs, and its dropout was drawn with theirs")
+    return Surroundings(inputs, others)
 
 
 def reproduce(record: RunRecord, found: Surroundings, folder: Path, *, command: str, tolerance: float) -> Reproduction:

@@ -151,7 +151,7 @@ class Checkpointer(pl.Callback):
         }
         self._checkpoints.save(kept, state, step=trainer.global_step, best=self._selection.step)
 
-    def restore(self, tensors: dict[str, torch.Tensor], state: State, trainer: pl.Trainer, work: Assembled) -> None:
+    def restore(self, tensors: dict[str, torch.Tensor], state: State, trainer: Any, work: Assembled) -> None:
         """Put everything back but the optimizer, which is not there before the training starts."""
         load_weights(work.tuner.model, _below(tensors, _MODEL))
         self.averaging.load(_below(tensors, _AVERAGE), state["step"], work.tuner)
@@ -179,23 +179,13 @@ def _below(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Ten
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
-def _place(trainer: pl.Trainer, state: State) -> tuple[int, int]:
-    """Set Lightning's counters to where the training was: the epoch, and how many of its batches are done.
+def _place(trainer: Any, state: State) -> tuple[int, int]:
+    """Set the trainer's counters to where the training was: the epoch, and how many of its batches are done.
 
     They are set as after a batch whose validation, if one was due, is done: that is done before the training goes on.
     """
     epoch, batch = state["epoch"], state["batch"]
     if batch == state["batches"]:
         epoch, batch = epoch + 1, 0
-    fit: Any = trainer.fit_loop
-    loop = fit.epoch_loop
-    for epochs in (fit.epoch_progress.total, fit.epoch_progress.current):
-        epochs.ready = epochs.started = epochs.processed = epochs.completed = epoch
-    steps = loop.automatic_optimization.optim_progress.optimizer.step
-    for counter in (steps.total, steps.current):
-        counter.ready = counter.completed = state["step"]
-    if batch:
-        for batches in (loop.batch_progress.total, loop.batch_progress.current):
-            batches.ready = batches.started = batches.processed = batches.completed = batch
-        loop.restarting = True
+    trainer.go_on(epoch, batch, state["step"])
     return epoch, batch

@@ -5,36 +5,36 @@ import gc
 import logging
 import shutil
 import traceback
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 
-from finesweep.config.errors import ChangedError, LostError, PrunedError, TrainingError
+from finesweep.config.errors import ApartError, ChangedError, LostError, PrunedError, TrainingError
 from finesweep.config.identity import effective
-from finesweep.config.interrupt import Interrupted, StopRequest
+from finesweep.config.interrupt import Interrupted
 from finesweep.results.environment import PeakMemory, environment
 from finesweep.results.files import write_atomically
 from finesweep.results.lock import locked
 from finesweep.results.record import FILE, RunRecord, Status, prediction_lines
 from finesweep.results.report import model_card, write_report
 from finesweep.results.tables import ReportTable
-from finesweep.training.assemble import Assembled, assemble
+from finesweep.training.assemble import Assembled
 from finesweep.training.averaging import Averaging
 from finesweep.training.begin import begin, latest_state
 from finesweep.training.callbacks import Monitor, Selection
-from finesweep.training.checkpoint import Checkpoints, digest, load_weights, read, weights
+from finesweep.training.checkpoint import Checkpoints, digest, weights
 from finesweep.training.components import Components, data_record
-from finesweep.training.cpu import fast_cpu
 from finesweep.training.curves import CurveLogger
 from finesweep.training.devices import on_each_device
-from finesweep.training.lightning import lightning_trainer
+from finesweep.training.fitting import fit_and_score
 from finesweep.training.module import Outcome
 from finesweep.training.progress import ProgressBar
 from finesweep.training.resume import Checkpointer
 from finesweep.training.supervision import Progress, Supervisor, Unsupervised
+from finesweep.training.turns import Alone, Hands, Turn
 
 
 def run(
@@ -67,20 +67,55 @@ def run(
         TrainingError: the loss is not a number.
         PrunedError, LostError: the supervisor has stopped it.
     """
-    supervisor, threads = supervisor or Unsupervised(), torch.get_num_threads()
+    hands, threads = Alone(Components.of(values).trainer), torch.get_num_threads()
+    turns = steps(
+        values, folder, command=command, overrides=overrides, sweep=sweep, like=like,
+        supervisor=supervisor or Unsupervised(), threads=threads, hands=hands,
+    )  # fmt: skip
+    try:
+        return hands.take(turns)
+    finally:
+        # This process may do another run: what this one held must not add up, nor what it set decide for that.
+        torch.set_num_threads(threads)
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+
+def steps(
+    values: dict[str, Any],
+    folder: Path,
+    *,
+    command: str,
+    overrides: Sequence[str],
+    sweep: str | None,
+    like: RunRecord | None,
+    supervisor: Supervisor,
+    threads: int,
+    hands: Hands,
+) -> Generator[Turn, None, RunRecord]:
+    """A run as the turns that it leaves to others, see :func:`run`.
+
+    Args:
+        threads: where neither the configuration nor an earlier part of the run says how many.
+        hands: who trains it.
+    """
     with locked(folder):
         before = (folder / FILE).read_text(encoding="utf-8") if (folder / FILE).is_file() else ""
         record = begin(folder, values, command, overrides, sweep=sweep, like=like)
         parts = Components.of(values)
         try:
             if parts.trainer.devices == 1:
-                _on_device(0, record, values, sweep, supervisor, threads)
+                yield from _on_device(0, record, values, sweep, supervisor, threads, hands)
             else:
-                on_each_device(parts.trainer.devices, _on_device, record, values, sweep, supervisor, threads)
+                on_each_device(parts.trainer.devices, _on_own_device, record, values, sweep, supervisor, threads)
             record = RunRecord.read(folder)  # as whoever trained has left it
-        except ChangedError:
+        except (ChangedError, ApartError):
             supervisor.check()
-            write_atomically(folder / FILE, before)  # it can still go on with what it was begun with
+            if before:
+                write_atomically(folder / FILE, before)  # it can still go on with what it was begun with
+            else:
+                (folder / FILE).unlink(missing_ok=True)  # or begin, alone
             raise
         except LostError:  # what is in the folder is another's
             raise
@@ -90,12 +125,6 @@ def run(
                 RunRecord.read(folder).end(_ended(error), traceback.format_exc())
             parts.logger.finish(failed=not isinstance(error, PrunedError))
             raise
-        finally:
-            # This process may do another run: what this one held must not add up, nor what it set decide for that.
-            torch.set_num_threads(threads)
-            gc.collect()
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
         supervisor.check()
         record.end("ok")
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)  # not before: it could still be killed
@@ -109,42 +138,57 @@ def _ended(error: BaseException) -> Status:
     return "interrupted" if isinstance(error, Interrupted | KeyboardInterrupt | SystemExit) else "failed"
 
 
-def _on_device(
+def _on_own_device(
     rank: int, record: RunRecord, values: dict[str, Any], sweep: str | None, supervisor: Supervisor, threads: int
 ) -> None:
-    """Set the process up for the training, and train.
-
-    Args:
-        threads: where neither the configuration nor an earlier part of the run says how many.
-    """
-    parts = Components.of(values)
+    """Of several devices one, in a process of its own."""
+    hands = Alone(Components.of(values).trainer)
     if rank != 0:
         supervisor = Unsupervised()  # which is told by the first
+    hands.take(_on_device(rank, record, values, sweep, supervisor, threads, hands))
+
+
+def _on_device(
+    rank: int,
+    record: RunRecord,
+    values: dict[str, Any],
+    sweep: str | None,
+    supervisor: Supervisor,
+    threads: int,
+    hands: Hands,
+) -> Generator[Turn, None, None]:
+    """Set the process up for the training, and train."""
+    parts = Components.of(values)
     # Other threads, other last digits: a run that goes on or is done again has as many as it began with.
     torch.set_num_threads(parts.trainer.threads or (record.environment or record.reproduces).get("threads") or threads)
-    with fast_cpu() if parts.trainer.accelerator == "cpu" else contextlib.nullcontext():
-        try:
-            _train(rank, record, parts, values, sweep, supervisor)
-        except torch.OutOfMemoryError as error:
-            remedy = "data.batch_size=auto finds a batch that fits, trainer.gradient_checkpointing=true needs less"
-            raise TrainingError("the GPU ran out of memory", where="training", remedy=remedy) from error
-        except RuntimeError as error:
-            if not type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
-                raise
-            why, remedy = str(error).strip().splitlines()[0], "leave it null, or give the compiler what it lacks"
-            raise TrainingError(
-                f"the model cannot be compiled: {why[:200]}", where="trainer.compile", remedy=remedy
-            ) from error
+    try:
+        yield from _train(rank, record, parts, values, sweep, supervisor, hands)
+    except torch.OutOfMemoryError as error:
+        remedy = "data.batch_size=auto finds a batch that fits, trainer.gradient_checkpointing=true needs less"
+        raise TrainingError("the GPU ran out of memory", where="training", remedy=remedy) from error
+    except RuntimeError as error:
+        if not type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+            raise
+        why, remedy = str(error).strip().splitlines()[0], "leave it null, or give the compiler what it lacks"
+        raise TrainingError(
+            f"the model cannot be compiled: {why[:200]}", where="trainer.compile", remedy=remedy
+        ) from error
 
 
 def _train(
-    rank: int, record: RunRecord, parts: Components, values: dict[str, Any], sweep: str | None, supervisor: Supervisor
-) -> None:
+    rank: int,
+    record: RunRecord,
+    parts: Components,
+    values: dict[str, Any],
+    sweep: str | None,
+    supervisor: Supervisor,
+    hands: Hands,
+) -> Generator[Turn, None, None]:
     """Train and score on one device; the first of them writes everything down."""
     memory = PeakMemory()
     here = environment()
     record.environment = record.environment or here
-    work = assemble(parts, record.batch or record.reproduces.get("batch", {}))
+    work = hands.assemble(parts, record.batch or record.reproduces.get("batch", {}))
     parts, record.batch = work.parts, work.batch
     record.labels, record.notes = work.examples.labels, work.examples.notes
     record.data = data_record(work.examples)
@@ -155,14 +199,12 @@ def _train(
     selection = Selection(parts.objective, parts.trainer.early_stopping, checkpoints, supervisor)
     monitor = Monitor(parts.trainer.log_every_n_steps)
     curves = CurveLogger(record.folder / "metrics.csv")
-    # Of several devices the first is told to stop by who started it, which may have been told more than once.
-    stop = StopRequest(impatient=parts.trainer.devices == 1)
     identity = {"config": effective(values), "data": record.data, "model": record.model["fingerprint"]}
     if work.trained_sub_words:  # of which alone there are rows in a checkpoint
         identity["trained_sub_words"] = work.trained_sub_words
     minutes = parts.trainer.checkpoint_minutes
     averaging = Averaging(parts.trainer.ema_decay)
-    keeper = Checkpointer(checkpoints, identity, minutes, selection, monitor, curves, stop, supervisor, averaging)
+    keeper = Checkpointer(checkpoints, identity, minutes, selection, monitor, curves, hands.stop, supervisor, averaging)
     latest, notes = latest_state(checkpoints, identity, record, here) if record.resumed else (None, [])
     if rank == 0:
         supervisor.check()
@@ -175,10 +217,10 @@ def _train(
         title = " ".join(record.overrides) if sweep else record.name
         callbacks.append(ProgressBar(title, parts.objective.metric, monitor))
     loggers = [curves, *parts.logger.build(record, values, sweep)] if rank == 0 else []
-    trainer = lightning_trainer(parts, loggers, [*callbacks, keeper], record.folder)
+    trainer = hands.trainer(parts, loggers, [*callbacks, keeper], record.folder)
     if latest is not None:
         keeper.restore(*latest, trainer, work)
-    outcomes = _fit_and_score(trainer, work, selection, keeper, stop)
+    outcomes = yield from fit_and_score(trainer, work, selection, keeper, hands.stop)
     if rank != 0:
         return
 
@@ -201,59 +243,10 @@ def _train(
         write_atomically(record.folder / "predictions" / f"{split}.jsonl", lines)
     if parts.trainer.save_model:
         _save_model(record, values, parts, work)
-    record.peak_memory_bytes = memory.bytes()
+    record.peak_memory_bytes, record.fused = memory.bytes(), max(record.fused, work.fused)
     record.write()
     scores = {split: outcome.scores for split, outcome in outcomes.items()}
     write_report(record, scores, curves.rows, _hardest(parts, work, outcomes))
-
-
-def _fit_and_score(
-    trainer: pl.Trainer, work: Assembled, selection: Selection, keeper: Checkpointer, stop: StopRequest
-) -> dict[str, Outcome]:
-    """Score the untrained model on validation, train, and score the best weights on validation and test.
-
-    What is done of it, and is in a checkpoint, is not done again. A signal waits while there is more than that.
-    """
-    tuner, data = work.tuner, work.data
-    if not keeper.before:
-        keeper.before = _score(trainer, work, "validation").metrics
-    if keeper.validation_due:  # when the run was stopped
-        _validate(trainer, work, selection, keeper)
-    if not keeper.trained:
-        with stop:
-            if not selection.stopped:
-                trainer.fit(tuner, datamodule=data)
-            if selection.last_step != trainer.global_step:  # max_steps ends in mid-epoch, where nobody validates
-                keeper.validation_due = True
-                _validate(trainer, work, selection, keeper)
-            keeper.trained = True
-            keeper.save(trainer, tuner)
-        stop.stop_if_asked()
-    trainer.strategy.barrier()  # the first device writes the best weights, all of them read them
-    if selection.value is not None:
-        load_weights(tuner.model, read(selection.checkpoints.best(selection.step))[0])
-    tuner.log_scores = False
-    outcomes = {"validation": _score(trainer, work, "validation")}
-    if "test" in work.examples.splits:
-        tuner.log_scores = True
-        outcomes["test"] = _score(trainer, work, "test")
-    return outcomes
-
-
-def _validate(trainer: pl.Trainer, work: Assembled, selection: Selection, keeper: Checkpointer) -> None:
-    """A validation that counts as one of the training."""
-    with keeper.averaging.applied(work.tuner):
-        _score(trainer, work, "validation")
-        selection.consider(trainer, work.tuner)
-    keeper.validation_due = False
-
-
-def _score(trainer: pl.Trainer, work: Assembled, split: str) -> Outcome:
-    score = trainer.validate if split == "validation" else trainer.test
-    score(work.tuner, datamodule=work.data, verbose=False)
-    outcome = work.tuner.outcome
-    assert outcome is not None
-    return outcome
 
 
 def _hardest(parts: Components, work: Assembled, outcomes: dict[str, Outcome]) -> dict[str, ReportTable]:

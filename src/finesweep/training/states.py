@@ -1,10 +1,11 @@
 """States of layers on disk, and layers that return them instead of computing them."""
 
+import copy
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -101,13 +102,23 @@ class StateRows:
         self._ends = np.cumsum(lengths)
         self._lengths = lengths
 
-    def padded(self, indices: Sequence[int], width: int) -> torch.Tensor:
+    def padded(self, indices: np.ndarray, width: int) -> torch.Tensor:
         """Of these features (batch, width, hidden), with zeros behind each."""
-        out = self._states.new_zeros(len(indices), width, self._states.size(1))
-        for row, index in enumerate(indices):
-            length, end = self._lengths[index], self._ends[index]
-            out[row, :length] = self._states[end - length : end]
-        return out
+        steps, device = np.arange(width), self._states.device
+        lengths, ends = self._lengths[indices][:, None], self._ends[indices][:, None]
+        places = torch.from_numpy((ends - lengths + np.minimum(steps, lengths - 1).clip(0)).ravel())
+        behind = torch.from_numpy(np.flatnonzero(steps >= lengths))
+        states = self._states.index_select(0, places.to(device)).index_fill_(0, behind.to(device), 0)
+        return states.view(len(indices), width, -1)
+
+    def on(self, device: torch.device, limit: float) -> "StateRows":
+        """The same, on a device if they take no more bytes there than ``limit``. From the disk to the processor they
+        come by themselves."""
+        if device.type == "cpu" or self._states.numel() * self._states.element_size() > limit:
+            return self
+        other = copy.copy(self)
+        other._states = self._states.to(device)
+        return other
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from weakref import WeakValueDictionary
 import numpy as np
 import torch
 
+from finesweep.config.errors import ApartError
 from finesweep.data.batch_plan import lengths_of
 from finesweep.data.layout import Layout, layout
 from finesweep.strategies.anatomy import layer_stacks, stacks_if_any
@@ -46,6 +47,8 @@ class Unpadded:
         _, *self._names = inspect.signature(type(model.base_model).forward).parameters
         self._layout: Layout | None = None
         self._shape = (0, 0)
+        #: Of attention, for each slice of a batch, where they have not all the model's own; None is that.
+        self.dropouts: Sequence[float | None] | None = None
         FUNCTIONS.register(_NAME, _attention)
         _OF_CONFIG[id(model.config)] = self
         self._hooks = [
@@ -116,13 +119,27 @@ class Unpadded:
         causal, scale = getattr(module, "is_causal", True), named.get("scaling") or query.size(-1) ** -0.5
         # Who looks back alone never sees the padding, which is behind.
         seen = [None if causal else mask for mask in self._seen(named.get("sliding_window"))]
-        dropout = named.get("dropout", 0.0)
-        if dropout and query.device.type == "cpu" and not causal and query.shape == key.shape == value.shape:
-            out = GroupedAttention.apply(*flat, self._layout, seen, dropout, scale)
+        dropouts = self._dropouts(named.get("dropout", 0.0), module.training)
+        several, grouped = isinstance(dropouts[0], torch.Tensor), not causal and query.shape == key.shape == value.shape
+        if several and not grouped:
+            raise ApartError("this attention has one dropout for all runs", where="model.dropout")
+        if several or (grouped and dropouts[0] and query.device.type == "cpu"):
+            out = GroupedAttention.apply(*flat, self._layout, seen, dropouts, scale)
             return out[None], None
+        named["dropout"] = dropouts[0]
         groups = zip(*(views(each.index_select(0, self._layout["places"]), self._layout) for each in flat), strict=True)
         said = [self._attention(module, *own, mask, **named)[0] for own, mask in zip(groups, seen, strict=True)]
         return torch.cat([each.flatten(0, 1) for each in said]).index_select(0, self._layout["back"])[None], None
+
+    def _dropouts(self, own: float, training: bool) -> list[float | torch.Tensor]:
+        """For each group the dropout of all its rows, or one for each."""
+        assert self._layout is not None
+        groups = self._layout["groups"]
+        every = [own if each is None or not training else each for each in self.dropouts or [None]]
+        if len(set(every)) == 1:
+            return [every[0]] * len(groups)
+        of = self._layout["of"]
+        return list(torch.tensor(every, device=of.device)[of].split([rows for rows, _, _ in groups]))
 
     def _seen(self, window: int | None) -> Iterator[torch.Tensor | None]:
         """For each group what a position sees: what is nearer than the window and no padding; None is everything."""
