@@ -94,6 +94,10 @@ class Board:
         took = f" in {_clock(time.monotonic() - row.began)}" if row is not None else ""
         self.say(f"{self._place()} {job} {status}{took}{': ' + what if what else ''}")
 
+    def left(self, job: str) -> None:
+        """A job is no longer at work, and not over."""
+        self._rows.pop(job, None)
+
     def stands(self, leaderboard: str) -> None:
         """The leaderboard so far, which a terminal shows below the jobs at work."""
         self._standing = leaderboard

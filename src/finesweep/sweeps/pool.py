@@ -27,16 +27,14 @@ class Worker:
     talk: Connection
     alive: Connection
     started: float = field(default_factory=time.monotonic)
-    #: How it ended, by its own account: ``ok``, ``failed``, ``interrupted``, ``pruned``, ``lost`` or ``live``.
-    ended: tuple[str, str] | None = None
     #: What its end is to be called and why, if it was told to stop; and when it is killed if it does not.
     stopped: tuple[str, str] | None = None
     deadline: float = 0.0
 
-    def answer(self, go_on: bool) -> None:
-        """Reply to ``validated``."""
+    def answer(self, reply: Any) -> None:
+        """Reply to ``validated``, whether to go on, or to ``more``, with assignments."""
         with contextlib.suppress(OSError):
-            self.talk.send(go_on)
+            self.talk.send(reply)
 
     def stop(self, how: str, why: str, patience: float) -> None:
         """Ask it to write a checkpoint and end, for which it has ``patience`` seconds."""
@@ -51,12 +49,17 @@ class Worker:
         if self.process.is_alive():  # so young that it has no group yet
             self.process.kill()
 
-    def verdict(self) -> tuple[str, str]:
-        """How it ended, and a line about it; to be called once its process is gone."""
-        if self.stopped is not None and (self.ended is None or self.ended[0] == "interrupted"):
+    def verdict(self, ended: tuple[str, str] | None) -> tuple[str, str]:
+        """How a job of it ended, and a line about it.
+
+        Args:
+            ended: by its own account: ``ok``, ``failed``, ``interrupted``, ``pruned``, ``lost``, ``live`` or ``apart``;
+                None if it gave none, and its process is gone.
+        """
+        if self.stopped is not None and (ended is None or ended[0] == "interrupted"):
             return self.stopped
-        if self.ended is not None:
-            return self.ended
+        if ended is not None:
+            return ended
         code = self.process.exitcode
         if code is not None and code < 0:
             name = signal.Signals(-code).name
@@ -117,7 +120,8 @@ class Pool:
         return worker
 
     def events(self, timeout: float) -> Iterator[tuple[Worker, tuple[Any, ...]]]:
-        """What workers say within ``timeout`` seconds: ``progress``, ``validated``; and ``gone`` when one has ended."""
+        """What workers say within ``timeout`` seconds, each time with the number of the job: ``progress``,
+        ``validated``, ``more``, ``ended``; and ``gone`` when one has ended."""
         things: list[Any] = [thing for w in self.workers for thing in (w.talk, w.process.sentinel)]
         if not things:
             time.sleep(timeout)
@@ -131,7 +135,7 @@ class Pool:
                 worker.talk.close()
                 worker.alive.close()
                 self.workers.remove(worker)
-                yield worker, ("gone",)
+                yield worker, ("gone", 0)
 
     def stop(self, why: str) -> None:
         """Ask all to write a checkpoint and end as interrupted."""
@@ -149,8 +153,4 @@ def _said(worker: Worker) -> Iterator[tuple[Any, ...]]:
     """The messages that have come from a worker."""
     with contextlib.suppress(EOFError, OSError):
         while worker.talk.poll():
-            message = worker.talk.recv()
-            if message[0] == "ended":
-                worker.ended = message[1:]
-            else:
-                yield message
+            yield worker.talk.recv()

@@ -22,6 +22,13 @@ class Local:
 
 
 @component
+class Fused(Local):
+    """Jobs that train as one, in a process; ``conf/hydra/launcher/fused.yaml`` says what each key does."""
+
+    most: PositiveInt | None
+
+
+@component
 class Sweeper:
     """What all sweepers have."""
 

@@ -3,37 +3,31 @@
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
-from finesweep.config.errors import LostError, UserError
+from finesweep.config.errors import LostError
 from finesweep.config.interrupt import impatient
 from finesweep.results.configurations import by_job
 from finesweep.results.lock import is_locked
 from finesweep.results.record import FILE, LOG, RunRecord
 from finesweep.sweeps.board import Board
-from finesweep.sweeps.ledger import BEAT, Claim, Ledger
+from finesweep.sweeps.kinds import Kinds
+from finesweep.sweeps.ledger import BEAT, Ledger
 from finesweep.sweeps.plan import Job, folder_of
 from finesweep.sweeps.pool import Pool, Worker
-from finesweep.sweeps.settings import Local
+from finesweep.sweeps.running import Running
+from finesweep.sweeps.settings import Fused, Local
 from finesweep.sweeps.source import Source
 from finesweep.sweeps.worker import Assignment
 
-#: Lines of a job's log that its record keeps when it was killed.
-_TAIL = 30
 #: Seconds between two looks at what others work on.
 _LOOK = 0.5
 #: The time between two calls on changes, in times that such a call takes.
 _SHARE = 20
 #: Seconds that a job has for a checkpoint when its time is up.
 _GRACE = 10.0
-
-
-@dataclass
-class _Running:
-    job: Job
-    claim: Claim
-    folder: Path
 
 
 class Sweep:
@@ -53,7 +47,11 @@ class Sweep:
         self._source, self._settings, self._pool, self._board = source, settings, pool, board
         self._command, self._records, self._changed = command, records, changed
         self._ledger = Ledger(folder / "ledger")
-        self._running: dict[int, _Running] = {}
+        #: Jobs of each worker, by the numbers that it calls them by.
+        self._running: dict[int, list[Running]] = {}
+        #: Jobs of other kinds than those that train as one just now.
+        self._held: deque[Job] = deque()
+        self._kinds = Kinds(settings, board.say)
         self._again: deque[Job] = deque()
         self._elsewhere: list[Job] = []
         self._tries: Counter[str] = Counter()
@@ -72,7 +70,7 @@ class Sweep:
             while True:
                 if not self._stopping:
                     self._fill()
-                more = self._again or self._elsewhere or not self._source.exhausted
+                more = self._again or self._held or self._elsewhere or not self._source.exhausted
                 if not self._pool.workers and (self._stopping or not more):
                     return
                 self._listen()
@@ -93,7 +91,7 @@ class Sweep:
         """A job into each free slot, as long as there are any."""
         look = list(self._elsewhere) if time.monotonic() - self._looked > _LOOK else []
         for slot in self._pool.free:
-            job = self._again.popleft() if self._again else self._source.next()
+            job = self._next()
             if job is None and look:  # perhaps it is done, or its owner has died
                 self._looked = time.monotonic()
                 job = look.pop(0)
@@ -102,34 +100,63 @@ class Sweep:
                 return
             self._begin(slot, job)
 
+    def _next(self) -> Job | None:
+        for waiting in (self._again, self._held):
+            if waiting:
+                return waiting.popleft()
+        return self._source.next()
+
     def _begin(self, slot: int, job: Job) -> None:
+        task = self._assignment(slot, job)
+        if task is not None:
+            worker = self._pool.start(slot, task[0])
+            self._running[id(worker)] = [task[1]]
+
+    def _assignment(self, slot: int, job: Job) -> tuple[Assignment, Running] | None:
+        """What a worker is to do for a job; None if it need not or cannot be done now."""
         folder = folder_of(self.folder, job, self._known)
         claim = None if is_locked(folder) else self._ledger.claim(job.hash[:16])
         if claim is None:
             self._elsewhere.append(job)
-            return
+            return None
         if claim.attempt > 1 and job.hash not in self._known:  # it may have been begun meanwhile, by another name
             self._known = by_job(self._records())
             folder = folder_of(self.folder, job, self._known)
-        record = _record(folder)
+        running = Running(job, claim, folder, self.folder.name, self._command)
+        record = running.record()
         if record is not None and self._is_over(job, record):
             claim.end(record.status)
             self._count(job, record, "it was done already")
-            return
+            return None
         if why := self._source.lost(job):
             claim.end("pruned")
-            record = record or self._fresh(job, folder)
+            record = record or running.fresh()
             record.end("pruned", why)
             self._count(job, record, why)
-            return
+            return None
         task = Assignment(
             job.values, folder, self._command, job.overrides, self.folder.name, claim, self._pool.visible(slot),
-            self._settings.threads, self._pool.slots,
+            self._settings.threads, self._pool.slots, self._kinds.together(job),
         )  # fmt: skip
-        worker = self._pool.start(slot, task)
-        self._running[id(worker)] = _Running(job, claim, folder)
         self._tries[job.hash] += 1
         self._board.started(job.name, claim.attempt)
+        return task, running
+
+    def _more(self, worker: Worker, wanted: int) -> list[Assignment]:
+        """Further jobs that can train with those of a worker."""
+        running = self._running[id(worker)]
+        kind, others, found = self._kinds.of(running[0].job), list[Job](), list[Assignment]()
+        if self._stopping or self._leaving or worker.stopped or not self._kinds.together(running[0].job):
+            return found
+        # What is of another kind waits; a search is not to propose all its trials for that.
+        while len(found) < wanted and len(others) < wanted and (job := self._next()) is not None:
+            if self._kinds.of(job) != kind:
+                others.append(job)
+            elif (task := self._assignment(worker.slot, job)) is not None:
+                found.append(task[0])
+                running.append(task[1])
+        self._held.extend(others)
+        return found
 
     def _is_over(self, job: Job, record: RunRecord) -> bool:
         """Whether it is done, by another sweeper or another trial, or has failed there while we were at work."""
@@ -142,20 +169,8 @@ class Sweep:
 
     def _listen(self) -> None:
         """Wait a moment for what the workers say, and see to what time asks for."""
-        for worker, (what, *rest) in self._pool.events(0.2):
-            running = self._running[id(worker)]
-            if what == "progress":
-                self._board.progress(running.job.name, *rest)
-            elif what == "validated":
-                number, epoch, value = rest
-                self._board.validated(running.job.name, epoch, value)
-                go_on = True
-                try:
-                    go_on = self._leaving or self._source.validated(running.job, number, value)
-                finally:
-                    worker.answer(go_on)
-            elif what == "gone":
-                self._gone(worker, self._running.pop(id(worker)))
+        for worker, (what, index, *rest) in self._pool.events(0.2):
+            self._heard(worker, self._running[id(worker)][index], what, rest)
         self._board.refresh()
         if self._news and (begun := time.monotonic()) > self._quiet:
             self._news = False
@@ -163,17 +178,55 @@ class Sweep:
             self._quiet = begun + _SHARE * (time.monotonic() - begun)
         limit = self._settings.timeout_minutes
         for worker in self._pool.workers:
-            if limit is not None and time.monotonic() - worker.started > 60 * limit:
+            if any(running.longer_than(limit) for running in self._running[id(worker)]):
                 worker.stop("failed", f"took longer than hydra.launcher.timeout_minutes={limit:g}", _GRACE)
         self._pool.kill(overdue=True)
         if time.monotonic() - self._beaten > BEAT:
             self._beaten = time.monotonic()
             self._source.beat()
-            for running in self._running.values():
-                running.claim.beat()
+            for running in chain(*self._running.values()):
+                if not running.over:
+                    running.claim.beat()
 
-    def _gone(self, worker: Worker, running: _Running) -> None:
-        how, what = worker.verdict()
+    def _heard(self, worker: Worker, running: Running, what: str, rest: Sequence[Any]) -> None:
+        """Something that a worker says of one of its jobs."""
+        if what == "progress":
+            self._board.progress(running.job.name, *rest)
+        elif what == "validated":
+            number, epoch, value = rest
+            self._board.validated(running.job.name, epoch, value)
+            go_on = True
+            try:
+                go_on = self._leaving or self._source.validated(running.job, number, value)
+            finally:
+                worker.answer(go_on)
+        elif what == "more":
+            found: list[Assignment] = []
+            try:
+                found = self._more(worker, *rest)
+            finally:
+                worker.answer(found)
+        elif what == "ended":
+            running.said = (rest[0], rest[1])
+            if isinstance(self._settings, Fused) and not running.over:  # the process may have others to do
+                self._verdict(worker, running)
+        elif what == "gone":
+            for each in self._running.pop(id(worker)):
+                if not each.over:
+                    self._verdict(worker, each)
+
+    def _verdict(self, worker: Worker, running: Running) -> None:
+        how, what = worker.verdict(running.said)
+        late = worker.stopped is not None and (how, what) == worker.stopped and how == "failed"
+        if late and not running.longer_than(
+            self._settings.timeout_minutes
+        ):  # another's time was up that trains as one with it
+            how, what = "again", ""
+        self._ended(running, how, what)
+
+    def _ended(self, running: Running, how: str, what: str) -> None:
+        """See to what is to be done when a job is over."""
+        running.over = True
         job = running.job
         try:
             running.claim.check()
@@ -181,14 +234,22 @@ class Sweep:
             self._board.ended(job.name, "taken over", str(error))
             self._elsewhere_again(job)
             return
-        record = _record(running.folder)
+        record = running.record()
+        if how in ("apart", "again"):
+            if how == "apart":
+                self._kinds.set_apart(job, what)
+            running.claim.end(how)
+            self._board.left(job.name)
+            self._tries[job.hash] -= 1  # which was none
+            self._again.append(job)
+            return
         # What is left of a worker whose driver has died, not for long; or another sweeper's job was first to take the
         # folder, and the next try takes one of its own.
         if how == "live" or (record is not None and record.config_hash != job.hash):
             running.claim.end("live")
             self._elsewhere_again(job)
             return
-        record = self._settled(running, record, how, what)
+        record = running.settled(how, what)
         running.claim.end(record.status)
         if record.status == "failed" and self._tries[job.hash] <= self._settings.retries and not self._stopping:
             self._board.say(f"{job.name} failed, {_first_line(what)}; once more")
@@ -202,21 +263,6 @@ class Sweep:
     def _elsewhere_again(self, job: Job) -> None:
         self._tries[job.hash] -= 1  # which was none
         self._elsewhere.append(job)
-
-    def _settled(self, running: _Running, record: RunRecord | None, how: str, what: str) -> RunRecord:
-        """The record of a run that is over, with its end in it, which a process that was killed could not write."""
-        record = record or self._fresh(running.job, running.folder)  # killed before it had one
-        if record.status not in ("ok", "pruned", how):  # what is done stays done, whatever befell the process then
-            log = running.folder / LOG
-            tail = log.read_text(errors="replace").splitlines()[-_TAIL:] if log.is_file() else []
-            record.end(how, "\n".join([what, "", f"The end of {LOG}:", *tail]))  # type: ignore[arg-type]
-        return record
-
-    def _fresh(self, job: Job, folder: Path) -> RunRecord:
-        return RunRecord(
-            folder, job.values["name"], job.values["seed"], job.hash, self._command, job.overrides,
-            config=job.values, sweep=self.folder.name, cwd=str(Path.cwd()),
-        )  # fmt: skip
 
     def _count(self, job: Job, record: RunRecord, what: str) -> None:
         if record.status == "ok":
@@ -234,15 +280,6 @@ class Sweep:
     def failures(self) -> int:
         """Jobs that failed, or were stopped from outside, and what else went wrong."""
         return self._failed + self._source.failures
-
-
-def _record(folder: Path) -> RunRecord | None:
-    if not (folder / FILE).is_file():
-        return None
-    try:
-        return RunRecord.read(folder)
-    except UserError:  # cut short by a power cut of old, say: it is written anew
-        return None
 
 
 def _first_line(text: str) -> str:

@@ -14,11 +14,12 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from finesweep.config.errors import LostError, PrunedError, UserError
+from finesweep.config.errors import ApartError, LostError, PrunedError, UserError
 from finesweep.config.interrupt import Interrupted, interruptible
 from finesweep.results.lock import LiveError
 from finesweep.results.record import LOG
 from finesweep.sweeps.ledger import Claim
+from finesweep.sweeps.settings import Fused
 
 #: Seconds that a worker has for a checkpoint once its driver is dead.
 _GRACE = 1.5
@@ -34,6 +35,7 @@ class Assignment:
         threads: of the CPU; None takes an equal share of what one job alone would have, so that in a sweep with one
             slot a job is the single run, digit for digit.
         slots: jobs that may run side by side.
+        together: if more jobs are to train with it, which are asked for.
     """
 
     values: dict[str, Any]
@@ -45,6 +47,7 @@ class Assignment:
     devices: str | None
     threads: int | None
     slots: int
+    together: Fused | None = None
 
 
 def work(task: Assignment, talk: Connection, alive: Connection) -> None:
@@ -66,46 +69,63 @@ def work(task: Assignment, talk: Connection, alive: Connection) -> None:
         os.environ["CUDA_VISIBLE_DEVICES"] = task.devices
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     logging.basicConfig(stream=sys.stderr, format="  note: %(message)s", level=logging.WARNING)
-    how, what = _run(task, talk)
-    with contextlib.suppress(OSError):
-        talk.send(("ended", how, what))
-
-
-def _run(task: Assignment, talk: Connection) -> tuple[str, str]:
-    """How the job ended, and a line about it."""
+    driver = Driver(talk, 0, task.claim)
     try:
         import torch
 
-        from finesweep.training.runner import run
-
         torch.set_num_threads(task.threads or max(1, torch.get_num_threads() // task.slots))
         with interruptible():
+            if task.together is not None:
+                from finesweep.sweeps.fused.process import train_together
+
+                train_together(task, talk)
+                return
+            from finesweep.training.runner import run
+
             run(
                 task.values, task.folder, command=task.command, overrides=task.overrides, sweep=task.sweep,
-                supervisor=_Driver(talk, task.claim),
+                supervisor=driver,
             )  # fmt: skip
-    except Interrupted as stop:
-        return "interrupted", str(stop)
-    except PrunedError as error:
-        return "pruned", str(error)
-    except LostError as error:
-        return "lost", str(error)
-    except LiveError as error:
-        return "live", str(error)
-    except UserError as error:
+    except BaseException as error:
+        driver.ended(error)
+    else:
+        driver.ended(None)
+
+
+def _account(error: BaseException | None) -> tuple[str, str]:
+    """How a job ended, and a line about it."""
+    kinds = {
+        PrunedError: "pruned",
+        LostError: "lost",
+        LiveError: "live",
+        ApartError: "apart",
+        Interrupted: "interrupted",
+    }
+    if error is None:
+        return "ok", ""
+    if how := next((how for kind, how in kinds.items() if isinstance(error, kind)), ""):
+        return how, error.what if isinstance(error, ApartError) else str(error)
+    if isinstance(error, UserError):
         print(error, file=sys.stderr)
         return "failed", str(error)
-    except BaseException as error:
-        traceback.print_exc()
-        return "failed", traceback.format_exception_only(error)[-1].strip()
-    return "ok", ""
+    traceback.print_exception(error)
+    return "failed", traceback.format_exception_only(error)[-1].strip()
 
 
-class _Driver:
-    """The driver, as the run sees it; of several devices the first has it, in a process of its own."""
+class Driver:
+    """The driver, as a run sees it; of several devices the first has it, in a process of its own.
 
-    def __init__(self, talk: Connection, claim: Claim) -> None:
-        self._talk, self._claim = talk, claim
+    Args:
+        index: of the job among those of the process.
+    """
+
+    def __init__(self, talk: Connection, index: int, claim: Claim) -> None:
+        self._talk, self._index, self._claim = talk, index, claim
+
+    def ended(self, error: BaseException | None) -> None:
+        """Tell how the job has ended."""
+        with contextlib.suppress(OSError):
+            self._talk.send(("ended", self._index, *_account(error)))
 
     def check(self) -> None:
         self._claim.check()
@@ -114,12 +134,12 @@ class _Driver:
 
     def progress(self, step: int, steps: int, epoch: int) -> None:
         with contextlib.suppress(OSError):
-            self._talk.send(("progress", step, steps, epoch))
+            self._talk.send(("progress", self._index, step, steps, epoch))
 
     def validated(self, number: int, epoch: int, value: float) -> None:
         go_on = True
         with contextlib.suppress(OSError, EOFError):
-            self._talk.send(("validated", number, epoch, value))
+            self._talk.send(("validated", self._index, number, epoch, value))
             go_on = self._talk.recv()
         if not go_on:
             raise PrunedError.after(number)

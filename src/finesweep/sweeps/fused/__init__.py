@@ -1,0 +1,1 @@
+"""Runs of a sweep that train as one."""

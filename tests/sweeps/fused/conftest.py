@@ -1,0 +1,65 @@
+"""Runs that train as one, and the same runs alone."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from finesweep.results.record import RunRecord
+from finesweep.sweeps.fused.together import Run, Together
+from finesweep.training import runner
+from finesweep.training.components import Components
+from finesweep.training.supervision import Supervisor, Unsupervised
+
+#: So short that a dozen fit into a minute, and so long that all that can differ does.
+SHORT = [
+    "data.sentences={train: 24, validation: 12, test: 8}", "data.batch_size=8", "trainer.max_epochs=2",
+    "trainer.progress=false", "trainer.log_every_n_steps=1",
+]  # fmt: skip
+#: In which rounding does not add up to anything, and nothing is random.
+EXACT = [*SHORT, "trainer.precision=64-true", "model.dtype=float64", "model.dropout=0"]
+Configured = Callable[..., list[dict[str, Any]]]
+Trained = Callable[[Sequence[dict[str, Any]]], list[RunRecord]]
+
+
+@pytest.fixture
+def configured(composed: Callable[..., dict[str, Any]]) -> Configured:
+    """``configured(common, ["seed=1"], ["seed=2"])``: a checked configuration for each."""
+    return lambda common, *each: [composed(*common, *own) for own in each]
+
+
+@pytest.fixture
+def alone(tmp_path: Path) -> Trained:
+    """Train each by itself."""
+    return lambda values: [runner.run(each, tmp_path / "alone" / str(i)) for i, each in enumerate(values)]
+
+
+@pytest.fixture
+def together(tmp_path: Path) -> Callable[..., list[Run]]:
+    """Train all as one; what became of each."""
+
+    def train(values: Sequence[dict[str, Any]], supervisors: Sequence[Supervisor] = ()) -> list[Run]:
+        group = Together(Components.of(values[0]))
+        told = [*supervisors, *[Unsupervised()] * (len(values) - len(supervisors))]
+        runs = [
+            Run(
+                runner.steps(
+                    each,
+                    tmp_path / "together" / str(i),
+                    command="",
+                    overrides=[],
+                    sweep=None,
+                    like=None,
+                    supervisor=supervisor,
+                    threads=torch.get_num_threads(),
+                    hands=group,
+                )
+            )
+            for i, (each, supervisor) in enumerate(zip(values, told, strict=True))
+        ]
+        group.take(runs)
+        return runs
+
+    return train

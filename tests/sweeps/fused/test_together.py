@@ -1,0 +1,197 @@
+"""Runs that train as one end as each of them ends alone: metrics, curves, weights, best epochs, and what goes wrong."""
+
+import csv
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from finesweep.config.errors import PrunedError, TrainingError
+from finesweep.results.record import RunRecord
+from finesweep.sweeps.fused.together import Run
+from finesweep.training.supervision import Unsupervised
+from tests.conftest import ENCODERS
+from tests.sweeps.fused.conftest import EXACT, SHORT, Configured, Trained
+
+Together = Callable[..., list[Run]]
+#: Of each strategy what three runs have each of its own.
+OWN: dict[str, list[list[str]]] = {
+    name: [["seed=1", "optimizer.lr=1e-3"], ["seed=2", "optimizer.lr=5e-4"], ["seed=3", "optimizer.weight_decay=0.1"]]
+    for name in ("full", "frozen", "top_layers", "bitfit", "llrd")
+}
+OWN["lora"] = [
+    ["seed=1", "finetune_strategy.r=2", "finetune_strategy.alpha=4"],
+    ["seed=2", "finetune_strategy.r=4", "finetune_strategy.alpha=16", "optimizer.lr=5e-3"],
+    ["seed=3", "finetune_strategy.r=3", "finetune_strategy.alpha=5"],
+]
+
+
+def numbers(path: Path) -> list[list[float]]:
+    """The curve of a run."""
+    with path.open() as stream:
+        return [[float(cell or "nan") for cell in row] for row in list(csv.reader(stream))[1:]]
+
+
+def assert_same(alone: RunRecord, run: Run, tolerance: float = 1e-6) -> None:
+    """Nothing that a run leaves behind differs by more than that."""
+    assert run.error is None, run.error
+    record = run.record
+    assert record is not None
+    assert record.status == alone.status == "ok"
+    for split, metrics in alone.metrics.items():
+        assert record.metrics[split] == pytest.approx(metrics, abs=tolerance)
+    assert {**record.objective, "value": 0} == {**alone.objective, "value": 0}
+    assert record.parameters == alone.parameters
+    assert record.labels == alone.labels
+    assert record.timing["tokens_seen"] == alone.timing["tokens_seen"]
+    assert record.model["fingerprint"] == alone.model["fingerprint"]
+    curves = [torch.tensor(numbers(each.folder / "metrics.csv")) for each in (alone, record)]
+    assert torch.allclose(*curves, atol=tolerance, equal_nan=True)
+    (file,) = (each.relative_to(alone.folder) for each in alone.folder.glob("model/*.safetensors"))
+    weights, others = load_file(alone.folder / file), load_file(record.folder / file)
+    assert weights.keys() == others.keys()
+    for name, weight in weights.items():
+        assert torch.allclose(weight, others[name], atol=tolerance, rtol=0), name
+    files = {path.relative_to(alone.folder) for path in alone.folder.rglob("*") if path.is_file()}
+    assert files == {path.relative_to(record.folder) for path in record.folder.rglob("*") if path.is_file()}
+
+
+def agree(
+    configured: Configured, alone: Trained, together: Together, common: Sequence[str], own: Sequence[Sequence[str]]
+) -> None:
+    values = configured(common, *own)
+    for record, run in zip(alone(values), together(values), strict=True):
+        assert_same(record, run)
+
+
+#: Every family in full, every strategy on BERT; all else takes minutes.
+QUICK = {*((shape, "full") for shape in ENCODERS), *(("bert", name) for name in OWN), ("deberta-v2", "lora")}
+PAIRS = [
+    pytest.param(shape, name, marks=[] if (shape, name) in QUICK else pytest.mark.slow)
+    for shape in ENCODERS
+    for name in OWN
+    if (shape, name) != ("modernbert", "bitfit")
+]
+
+
+@pytest.mark.parametrize(("shape", "strategy"), PAIRS)
+def test_every_family_and_strategy(
+    shape: str,
+    strategy: str,
+    encoder_folder: Callable[[str], Path],
+    configured: Configured,
+    alone: Trained,
+    together: Together,
+) -> None:
+    model = ["model=hf", f"model.name_or_path={encoder_folder(shape)}", f"finetune_strategy={strategy}"]
+    agree(configured, alone, together, [*EXACT, *model], OWN[strategy])
+
+
+@pytest.mark.parametrize(
+    ("common", "own"),
+    [
+        (["optimizer=sgd"], [["optimizer.momentum=0"], ["optimizer.nesterov=false"], ["optimizer.weight_decay=0.1"]]),
+        ([], [["optimizer.betas=[0.5,0.9]"], ["optimizer.eps=1e-3"], ["trainer.gradient_clip_val=null"]]),
+        ([], [["scheduler=constant"], ["scheduler=cosine"], ["scheduler.warmup_fraction=0.5"]]),
+        ([], [["task.label_smoothing=0.2"], ["task.label_smoothing=0"], ["trainer.ema_decay=0.5"]]),
+        ([], [["trainer.max_epochs=1"], ["trainer.max_epochs=3"], ["trainer.max_steps=4"]]),
+        (["trainer.accumulate_grad_batches=2"], [["seed=1"], ["seed=2"], ["seed=3"]]),
+        (["trainer.val_check_interval=0.5"], [["seed=1"], ["trainer.max_steps=2"], ["optimizer.lr=0"]]),
+        (["data.max_batch_tokens=128"], [["seed=1"], ["seed=2"], ["seed=3"]]),
+        (["data.mix_lengths=1"], [["seed=1"], ["seed=2"], ["seed=3"]]),
+        (["cache_gb=0", "finetune_strategy=top_layers", "finetune_strategy.layers=1"], [["seed=1"], ["seed=2"]]),
+        (["model.pretrained=false"], [["seed=1"], ["seed=2"], ["seed=3"]]),
+        (["data=demo_topics"], [["seed=1"], ["seed=2"], ["seed=3"]]),
+        (["data=demo_questions"], [["seed=1"], ["seed=2"], ["seed=3"]]),
+        (["data=demo_choices"], [["seed=1"], ["seed=2"], ["seed=3"]]),
+        (["data=demo_similarity"], [["seed=1"], ["seed=2"], ["seed=3"]]),
+    ],
+    ids=lambda value: " ".join(value) if value and isinstance(value[0], str) else None,
+)
+def test_what_each_may_have_of_its_own(
+    common: list[str], own: list[list[str]], configured: Configured, alone: Trained, together: Together
+) -> None:
+    agree(configured, alone, together, [*EXACT, *common], own)
+
+
+def test_in_32_bits_losses_agree(configured: Configured, alone: Trained, together: Together) -> None:
+    values = configured([*SHORT, "trainer.precision=32-true", "model.dropout=0"], ["seed=1"], ["seed=2"], ["seed=3"])
+    for record, run in zip(alone(values), together(values), strict=True):
+        assert_same(record, run, tolerance=1e-3)
+
+
+def test_dropout_is_each_ones_own(configured: Configured, alone: Trained, together: Together) -> None:
+    """A run without dropout is the same to the last digit beside others that drop a part."""
+    common = [text for text in EXACT if text != "model.dropout=0"]
+    values = configured(common, ["model.dropout=0"], ["model.dropout=0.1"], ["model.dropout=0.5"])
+    runs = together(values)
+    records = alone(values)
+    assert_same(records[0], runs[0])
+    for record, run in zip(records[1:], runs[1:], strict=True):
+        assert run.record is not None
+        assert run.record.metrics["before"] == pytest.approx(record.metrics["before"])
+        assert run.record.metrics["validation"]["loss"] != pytest.approx(record.metrics["validation"]["loss"], abs=1e-4)
+
+
+def test_a_loss_that_is_no_number_is_one_runs_own(configured: Configured, alone: Trained, together: Together) -> None:
+    values = configured(EXACT, ["seed=1"], ["seed=2", "optimizer.lr=1e300", "scheduler=constant"], ["seed=3"])
+    first, broken, last = together(values)
+    assert isinstance(broken.error, TrainingError)
+    assert "the loss is not a number at step" in str(broken.error)
+    assert RunRecord.read(values_folder(first).parent / "1").status == "failed"
+    records = alone([values[0], values[2]])
+    assert_same(records[0], first)
+    assert_same(records[1], last)
+
+
+def values_folder(run: Run) -> Path:
+    assert run.record is not None
+    return run.record.folder
+
+
+def test_one_stops_early_and_the_others_go_on(configured: Configured, alone: Trained, together: Together) -> None:
+    longer = [*EXACT, "trainer.max_epochs=4"]
+    stopping = ["optimizer.lr=0", "trainer.early_stopping.patience=1"]
+    agree(configured, alone, together, longer, [["seed=1"], ["seed=2", *stopping], ["seed=3"]])
+
+
+class Pruning(Unsupervised):
+    """Stops a run after a validation."""
+
+    def __init__(self, after: int) -> None:
+        self._after = after
+
+    def validated(self, number: int, epoch: int, value: float) -> None:
+        del epoch, value
+        if number == self._after:
+            raise PrunedError.after(number)
+
+
+def test_one_is_pruned_and_the_others_go_on(configured: Configured, alone: Trained, together: Together) -> None:
+    values = configured([*EXACT, "trainer.val_check_interval=0.5"], ["seed=1"], ["seed=2"], ["seed=3"])
+    pruned, *others = together(values, [Pruning(1)])
+    assert isinstance(pruned.error, PrunedError)
+    for record, run in zip(alone(values[1:]), others, strict=True):
+        assert_same(record, run)
+
+
+def test_the_base_is_kept_once(configured: Configured, together: Together, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What no run trains is one piece of memory for all of them."""
+    from finesweep.sweeps.fused import joint as module
+
+    seen: list[set[int]] = []
+    made = module.Stack
+
+    def stack(*given: Any) -> Any:
+        built = made(*given)
+        name = next(name for name, p in built.models[0].named_parameters() if not p.requires_grad)
+        seen.append({model.get_parameter(name).data_ptr() for model in built.models})
+        return built
+
+    monkeypatch.setattr(module, "Stack", stack)
+    together(configured([*EXACT, "finetune_strategy=lora"], ["seed=1"], ["seed=2"], ["seed=3"]))
+    assert seen
+    assert all(len(pointers) == 1 for pointers in seen)
