@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test services lint format bench clean
+.PHONY: setup demo test services lint format bench bench-fused clean
 .DEFAULT_GOAL := demo
 
 setup: $(STAMP)
@@ -39,6 +39,10 @@ format: setup
 # DATA and MODEL of the environment say on what: tests/benchmarks/inputs.py.
 bench: setup
 	for name in training prediction step; do $(BIN)/python tests/benchmarks/$$name.py --output outputs/benchmarks.md || exit; done
+
+# Runs that train as one, against one by one and several at a time; on a GPU all numbers of runs.
+bench-fused: setup
+	$(BIN)/python tests/benchmarks/fused.py --output outputs/benchmarks.md
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache

@@ -21,6 +21,7 @@ def main() -> None:
     parser.add_argument("--bucket", action="store_true", help="batches of sentences of like length")
     parser.add_argument("--bf16", action="store_true")
     parser.add_argument("--freeze", action="store_true", help="train the head alone")
+    parser.add_argument("--lora", action="store_true", help="train low-rank updates of all linear layers")
     args = parser.parse_args()
     set_seed(args.seed)
     train, validation = read(args.train), read(args.validation)
@@ -29,6 +30,10 @@ def main() -> None:
     model = AutoModelForTokenClassification.from_pretrained(args.model, num_labels=len(labels))
     if args.freeze:
         model.base_model.requires_grad_(False)
+    if args.lora:
+        from peft import LoraConfig, get_peft_model
+
+        model = get_peft_model(model, LoraConfig("TOKEN_CLS", r=16, lora_alpha=32, target_modules="all-linear"))
     sets = [Dataset.from_list([encoded(tokenizer, row, labels) for row in rows]) for rows in (train, validation)]
     grouped = {"train_sampling_strategy": "group_by_length"} if args.bucket else {}
     with tempfile.TemporaryDirectory() as folder:
