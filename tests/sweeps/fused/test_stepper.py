@@ -1,5 +1,6 @@
 """One optimizer for several runs does what torch's does for each."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -8,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from finesweep.sweeps.fused.optimizer import STEPPERS
+from finesweep.sweeps.fused import optimizer as module
+from finesweep.sweeps.fused.optimizer import STEPPERS, _in_one_kernel
 from finesweep.sweeps.fused.stack import Stack
 from finesweep.training.optimizers import SGD, AdamW, parameter_groups
 
@@ -55,6 +57,14 @@ def assert_same(ours: dict[str, Any], theirs: dict[str, Any]) -> None:
             assert torch.allclose(ours[name].double(), value.double(), rtol=1e-9, atol=1e-12), name
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _small_blocks() -> Iterator[None]:
+    """So that parameters are stepped on in several parts."""
+    before, module._BLOCK = module._BLOCK, 10
+    yield
+    module._BLOCK = before
+
+
 @pytest.mark.parametrize("kind", SETTINGS)
 @settings(max_examples=40, deadline=None)
 @given(data=st.data())
@@ -83,3 +93,35 @@ def test_a_step_is_torchs(kind: type[Any], data: st.DataObject) -> None:
         kept = mine.state_dict()["state"]
         for place, states in other.state_dict()["state"].items():
             assert_same(kept[place], states)
+
+
+def stepped(kind: type[Any], apply: Any) -> list[torch.Tensor]:
+    """What a formula makes of the same numbers."""
+    torch.manual_seed(0)
+    formula = STEPPERS[kind].formula
+    numbers = [torch.rand(3, 50) for _ in range(2 + len(STEPPERS[kind].moments))]
+    vectors = [torch.rand(3, 1) for _ in range(formula.__code__.co_argcount - len(numbers))]  # type: ignore[attr-defined]
+    apply(*numbers, *vectors)
+    return numbers
+
+
+@pytest.mark.slow  # a compiler takes its time
+@pytest.mark.parametrize("kind", SETTINGS)
+def test_one_kernel_does_the_same(kind: type[Any]) -> None:
+    made = stepped(kind, _in_one_kernel(STEPPERS[kind].formula))
+    for one, other in zip(made, stepped(kind, STEPPERS[kind].formula), strict=True):
+        assert torch.allclose(one, other, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", SETTINGS)
+def test_without_a_compiler_it_does_the_same(kind: type[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    def lacking(*_: Any, **__: Any) -> Any:
+        def fail(*_: Any) -> None:
+            raise torch._dynamo.exc.TorchDynamoException("no compiler")
+
+        return fail
+
+    monkeypatch.setattr(torch, "compile", lacking)
+    made = stepped(kind, _in_one_kernel(STEPPERS[kind].formula))
+    for one, other in zip(made, stepped(kind, STEPPERS[kind].formula), strict=True):
+        assert torch.equal(one, other)

@@ -4,14 +4,19 @@ What an optimizer keeps of a parameter the run's own optimizer has too, as a vie
 alone. Formulas and their order are those of ``torch.optim``.
 """
 
+import logging
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import torch
 
 from finesweep.sweeps.fused.stack import Stack
 from finesweep.training.optimizers import SGD, AdamW
+
+#: Numbers that a CPU steps on at a time, so that they stay in its caches from one operation to the next. On two cores
+#: 88 million take 0.11 s, and 0.38 s all at once.
+_BLOCK = 2**17
 
 
 class Stepper(ABC):
@@ -25,6 +30,8 @@ class Stepper(ABC):
 
     #: What is kept of each number, by torch's names.
     moments: ClassVar[tuple[str, ...]]
+    #: Changes parameters (slices, numbers), given their gradients, what is kept of them, and vectors (slices, 1).
+    formula: ClassVar[Callable[..., None]]
 
     def __init__(
         self,
@@ -46,7 +53,10 @@ class Stepper(ABC):
         self._states = [tuple(torch.zeros_like(data) for _ in self.moments) for data in stack.data]
         # Of each parameter one, or a checkpoint would find them to be one tensor by many names.
         count = sum(len(group["params"]) for group in optimizers[0].param_groups)
-        self._steps = torch.zeros(len(optimizers), count, device=stack.data[0].device)
+        device = stack.data[0].device
+        self._steps = torch.zeros(len(optimizers), count, device=device)
+        self._on_cpu = device.type == "cpu"
+        self._apply = type(self).formula if self._on_cpu else _in_one_kernel(type(self).formula)
         for index, optimizer in enumerate(optimizers):
             self._adopt(index, optimizer)
 
@@ -79,75 +89,92 @@ class Stepper(ABC):
             rates: learning rates of the slices, (slices, 1), in 64 bits.
         """
         self._steps += 1
+        shares = torch.ones_like(self._like(rates))
         if self._clipped:
-            squares = [gradient.square().sum(1, keepdim=True) for gradient in self._gradients]
-            norms = torch.stack(squares).sum(0).sqrt()
-            shares = (self._like(self._clips) / (norms + 1e-6)).clamp(max=1)
-            for gradient in self._gradients:
-                gradient.mul_(shares)
+            norms = [torch.linalg.vector_norm(gradient, dim=1, keepdim=True) for gradient in self._gradients]
+            norm = torch.linalg.vector_norm(torch.cat(norms, 1), dim=1, keepdim=True)
+            shares = (self._like(self._clips) / (norm + 1e-6)).clamp(max=1)
         for index, (data, gradient) in enumerate(zip(self._data, self._gradients, strict=True)):
-            self._update(data, gradient, self._states[index], rates * self._factors[index], self._decays[index])
-            gradient.zero_()
+            vectors = map(self._like, self._vectors(rates * self._factors[index], self._decays[index]))
+            given, own = (data, gradient, *self._states[index]), (shares, *vectors)
+            for block in zip(*(each.split(self._columns(each), 1) for each in given), strict=True):
+                self._apply(*block, *own)
+
+    def _columns(self, numbers: torch.Tensor) -> int:
+        """How many of (slices, numbers) to step on at a time."""
+        return max(1, _BLOCK // len(numbers) if self._on_cpu else numbers.size(1))
 
     @abstractmethod
-    def _update(
-        self,
-        data: torch.Tensor,
-        gradient: torch.Tensor,
-        state: tuple[torch.Tensor, ...],
-        rates: torch.Tensor,
-        decays: torch.Tensor,
-    ) -> None:
-        """Change a group of parameters (slices, numbers); rates and decays are (slices, 1)."""
+    def _vectors(self, rates: torch.Tensor, decays: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """What the formula is given of each slice, (slices, 1), in 64 bits."""
+
+
+def _in_one_kernel(formula: Callable[..., None]) -> Callable[..., None]:
+    """A formula that reads and writes each number once, if there is a compiler that can make that of it."""
+    made = torch.compile(formula, dynamic=True)
+
+    def apply(*given: torch.Tensor) -> None:
+        nonlocal made
+        try:
+            made(*given)
+        except Exception as error:  # before anything is changed
+            if made is formula or not type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+                raise
+            logging.getLogger("finesweep").debug("the optimizer is not compiled", exc_info=True)
+            made = formula
+            made(*given)
+
+    return apply
+
+
+def _adamw(
+    data: torch.Tensor, gradient: torch.Tensor, mean: torch.Tensor, square: torch.Tensor, shares: torch.Tensor,
+    kept: torch.Tensor, first: torch.Tensor, second: torch.Tensor, root: torch.Tensor, size: torch.Tensor,
+    eps: torch.Tensor,
+) -> None:  # fmt: skip
+    gradient.mul_(shares)
+    data.mul_(kept)
+    mean.lerp_(gradient, first)
+    square.mul_(1 - second).addcmul_(gradient, gradient * second)
+    data.addcdiv_(mean * -size, square.sqrt().div_(root).add_(eps))
+    gradient.zero_()
 
 
 class AdamWStepper(Stepper):
-    moments = ("exp_avg", "exp_avg_sq")
+    moments, formula = ("exp_avg", "exp_avg_sq"), staticmethod(_adamw)
 
     def __init__(self, stack: Stack, settings: Sequence[AdamW], *given: Any) -> None:
         super().__init__(stack, settings, *given)
         self._first, self._second = (self._vector([each.betas[i] for each in settings]) for i in (0, 1))
-        self._eps = self._like(self._vector([each.eps for each in settings]))
+        self._eps = self._vector([each.eps for each in settings])
 
-    def _update(
-        self,
-        data: torch.Tensor,
-        gradient: torch.Tensor,
-        state: tuple[torch.Tensor, ...],
-        rates: torch.Tensor,
-        decays: torch.Tensor,
-    ) -> None:
-        mean, square = state
+    def _vectors(self, rates: torch.Tensor, decays: torch.Tensor) -> tuple[torch.Tensor, ...]:
         steps = self._steps[:, :1].double()
-        data.mul_(self._like(1 - rates * decays))
-        mean.lerp_(gradient, self._like(1 - self._first))
-        square.mul_(self._like(self._second)).addcmul_(gradient, gradient * self._like(1 - self._second))
-        below = square.sqrt().div_(self._like((1 - self._second**steps).sqrt())).add_(self._eps)
-        data.addcdiv_(mean * self._like(-rates / (1 - self._first**steps)), below)
+        root, size = (1 - self._second**steps).sqrt(), rates / (1 - self._first**steps)
+        return 1 - rates * decays, 1 - self._first, 1 - self._second, root, size, self._eps
+
+
+def _sgd(
+    data: torch.Tensor, gradient: torch.Tensor, buffer: torch.Tensor, shares: torch.Tensor, rates: torch.Tensor,
+    decays: torch.Tensor, momentum: torch.Tensor, nesterov: torch.Tensor,
+) -> None:  # fmt: skip
+    gradient.mul_(shares).addcmul_(data, decays)  # not decoupled, as in torch.optim
+    buffer.mul_(momentum).add_(gradient)
+    ahead = torch.lerp(buffer, gradient + buffer * momentum, nesterov)
+    data.addcmul_(ahead, -rates)
+    gradient.zero_()
 
 
 class SGDStepper(Stepper):
-    moments = ("momentum_buffer",)
+    moments, formula = ("momentum_buffer",), staticmethod(_sgd)
 
     def __init__(self, stack: Stack, settings: Sequence[SGD], *given: Any) -> None:
         super().__init__(stack, settings, *given)
-        self._momentum = self._like(self._vector([each.momentum for each in settings]))
-        nesterov = [float(each.nesterov and each.momentum > 0) for each in settings]
-        self._nesterov = self._like(self._vector(nesterov))
+        self._momentum = self._vector([each.momentum for each in settings])
+        self._nesterov = self._vector([float(each.nesterov and each.momentum > 0) for each in settings])
 
-    def _update(
-        self,
-        data: torch.Tensor,
-        gradient: torch.Tensor,
-        state: tuple[torch.Tensor, ...],
-        rates: torch.Tensor,
-        decays: torch.Tensor,
-    ) -> None:
-        (buffer,) = state
-        gradient.addcmul_(data, self._like(decays))  # not decoupled, as in torch.optim
-        buffer.mul_(self._momentum).add_(gradient)
-        ahead = torch.lerp(buffer, gradient + buffer * self._momentum, self._nesterov)
-        data.addcmul_(ahead, self._like(-rates))
+    def _vectors(self, rates: torch.Tensor, decays: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return rates, decays, self._momentum, self._nesterov
 
 
 STEPPERS: dict[type[Any], type[Stepper]] = {AdamW: AdamWStepper, SGD: SGDStepper}
