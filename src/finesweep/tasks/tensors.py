@@ -87,9 +87,10 @@ def token_loss(logits: "torch.Tensor", labels: "torch.Tensor") -> tuple["torch.T
     from torch.nn.functional import cross_entropy
 
     where = labels != IGNORED
-    losses = cross_entropy(logits[where].float(), labels[where], reduction="none")
+    wide = torch.promote_types(logits.dtype, torch.float32)
+    losses = cross_entropy(logits[where].to(wide), labels[where], reduction="none")
     rows = where.nonzero()[:, 0]
-    summed = torch.zeros(len(labels), device=losses.device).index_add(0, rows, losses)
+    summed = losses.new_zeros(len(labels)).index_add(0, rows, losses)
     return summed, where.sum(1)
 
 

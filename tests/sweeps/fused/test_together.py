@@ -108,6 +108,8 @@ def test_every_family_and_strategy(
         (["data=demo_questions"], [["seed=1"], ["seed=2"], ["seed=3"]]),
         (["data=demo_choices"], [["seed=1"], ["seed=2"], ["seed=3"]]),
         (["data=demo_similarity"], [["seed=1"], ["seed=2"], ["seed=3"]]),
+        (["data=demo_causal_text"], [["seed=1"], ["seed=2"], ["seed=3"]]),
+        (["data=demo_dialogues"], [["seed=1"], ["seed=2"], ["seed=3"]]),
     ],
     ids=lambda value: " ".join(value) if value and isinstance(value[0], str) else None,
 )
