@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -145,18 +145,31 @@ class Sweep:
     def _more(self, worker: Worker, wanted: int) -> list[Assignment]:
         """Further jobs that can train with those of a worker."""
         running = self._running[id(worker)]
-        kind, others, found = self._kinds.of(running[0].job), list[Job](), list[Assignment]()
+        found: list[Assignment] = []
         if self._stopping or self._leaving or worker.stopped or not self._kinds.together(running[0].job):
             return found
-        # What is of another kind waits; a search is not to propose all its trials for that.
-        while len(found) < wanted and len(others) < wanted and (job := self._next()) is not None:
-            if self._kinds.of(job) != kind:
-                others.append(job)
-            elif (task := self._assignment(worker.slot, job)) is not None:
+        for job in self._alike(self._kinds.of(running[0].job), wanted):
+            if (task := self._assignment(worker.slot, job)) is not None:
                 found.append(task[0])
                 running.append(task[1])
-        self._held.extend(others)
+            if len(found) == wanted:
+                break
         return found
+
+    def _alike(self, kind: str, wanted: int) -> Iterator[Job]:
+        """Jobs of a kind: those that wait, and then what the source has. Of that, what is of another kind waits, but a
+        search is not to propose all its trials for that."""
+        for waiting in (self._again, self._held):
+            for job in [job for job in waiting if self._kinds.of(job) == kind]:
+                waiting.remove(job)
+                yield job
+        others = 0
+        while others < wanted and (new := self._source.next()) is not None:
+            if self._kinds.of(new) == kind:
+                yield new
+            else:
+                self._held.append(new)
+                others += 1
 
     def _is_over(self, job: Job, record: RunRecord) -> bool:
         """Whether it is done, by another sweeper or another trial, or has failed there while we were at work."""

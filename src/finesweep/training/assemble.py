@@ -189,7 +189,7 @@ def _assembled(own: Prepared, size: dict[str, int], cut: Cut, once: Encoded, unp
         replay=once.replay,
         unpadded=unpadded,
         seed=parts.seed,
-    )
+    ).to(own.device)
     return Assembled(
         parts, size, own.examples, own.loaded, tuner, data, own.parameters, once.seconds, own.trained_sub_words,
         own.complete, cut,

@@ -38,7 +38,7 @@ class GroupedAttention(torch.autograd.Function):
     ) -> torch.Tensor:
         ctx.layout, ctx.scale, ctx.heads = layout, scale, query.size(1)
         kept: list[torch.Tensor] = []
-        with torch.autocast("cpu", enabled=False):
+        with torch.autocast(query.device.type, enabled=False):
             every = [_in_groups(part.index_select(0, layout["places"]), layout) for part in (query, key, value)]
             out = value.new_empty(len(layout["places"]), *value.shape[1:])
             for *given, mask, dropout, to in zip(*every, seen, dropouts, views(out, layout), strict=True):

@@ -20,8 +20,8 @@ from finesweep.training.module import FineTuner, seed_batch, seed_generators
 from finesweep.training.precision import autocast
 
 #: Rows of a split that are scored at a time, of all runs: a GPU wants many, the caches of a CPU take no more. MiniLM
-#: with 8 adapters scores 1,000 sentences in 38 s by 128, in 46 s by 512.
-_SCORED = {"cpu": 128, "cuda": 1024}
+#: with 8 adapters scores 1,000 sentences in 38 s by 128, in 46 s by 512. And of each run at least, where they are many.
+_SCORED, _LEAST = {"cpu": 128, "cuda": 1024}, 16
 
 
 class Joint:
@@ -121,7 +121,7 @@ class Joint:
         data, count = self._template.data, len(self._works)
         for work in (self._template, *self._works):
             work.tuner.model.eval()
-        size = min(self._template.parts.data.eval_batch_size, max(1, _SCORED[self._device.type] // count))
+        size = min(self._template.parts.data.eval_batch_size, max(_LEAST, _SCORED[self._device.type] // count))
         for number, rows in enumerate(evaluation_plan(data.lengths[split], size)):
             seed_batch(self._template.parts.seed, 0, number, 0)
             (one,) = map(self._moved, data.batch(split, [(rows, 1.0)])["parts"])

@@ -70,6 +70,9 @@ class Run:
         """It is over by an error."""
         self.turn, self.error = None, error
         self.ended(error)
+        each: BaseException | None = error
+        while each is not None:  # its frames hold all that the run had in memory
+            each.__traceback__, each = None, each.__context__
 
 
 class Together:
