@@ -4,7 +4,7 @@
 
 ``inputs.py`` says what ``DATA`` and ``MODEL`` are. A case is a sweep; of ours the whole command is timed, start-up and
 scoring too: with ``hydra/launcher=local`` in one slot and in several, and with ``hydra/launcher=fused``. Of the peer it
-is the training alone of as many runs, which is their number times the median of the pairs. With ``--counts`` each
+is the training alone of as many runs, which is their number times the median of a few. With ``--counts`` each
 case is done with so many runs, and where there is a GPU the model is of BERT-base's shape unless ``MODEL`` says which.
 """
 
@@ -19,10 +19,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from inputs import overrides, prepared
+from inputs import BERT_BASE, MINILM, overrides, prepared
 from machine import FINESWEEP, facts, tell
+from step import matrix_rate
 from training import Case as Peer
 from training import Work
+from transformers import AutoConfig, AutoModel
 
 from finesweep.results.record import RunRecord
 from finesweep.results.tables import markdown_table
@@ -41,7 +43,8 @@ class Case:
     Attributes:
         counts: of runs.
         peer: what the peer is given for one of them.
-        rate: the least learning rate; the runs have so many times that.
+        rate: the least learning rate; the runs have up to twice that.
+        products: of a sub-word with each weight of the layers, forth and back.
     """
 
     name: str
@@ -50,19 +53,20 @@ class Case:
     counts: tuple[int, ...]
     rate: float
     epochs: int
+    products: int
 
 
 _GPU = torch.cuda.is_available()
 _COUNTS = (1, 2, 4, 8, 16, 32) if _GPU else (8,)
 CASES = [
-    Case("lora", ["finetune_strategy=lora"], ["--lora"], _COUNTS, 2e-4, 1),
-    Case("frozen", ["finetune_strategy=frozen"], ["--freeze"], (64,), 2e-4, 10),
-    Case("full", ["finetune_strategy=full"], [], _COUNTS, 2e-5, 1),
+    Case("lora", ["finetune_strategy=lora"], ["--lora"], _COUNTS, 1e-3, 1, 2),
+    Case("frozen", ["finetune_strategy=frozen"], ["--freeze"], (64,), 2e-4, 10, 0),
+    Case("full", ["finetune_strategy=full"], [], _COUNTS, 2e-5, 1, 3),
 ]
 
 
-def ours(case: Case, work: Work, count: int, seed: int, launcher: Sequence[str]) -> tuple[float, float, float]:
-    """Seconds of a whole sweep, and of its training alone; and the best F1."""
+def ours(case: Case, work: Work, count: int, seed: int, launcher: Sequence[str]) -> tuple[float, float, int]:
+    """Seconds of a whole sweep, and of its training alone; and the sub-words that it has trained on."""
     rates = ",".join(f"{case.rate * (1 + i / count):.3e}" for i in range(count))
     with tempfile.TemporaryDirectory() as name:
         command = [
@@ -77,25 +81,30 @@ def ours(case: Case, work: Work, count: int, seed: int, launcher: Sequence[str])
     assert len(records) == count
     assert all(record.status == "ok" for record in records)
     trained = [record.timing["train_seconds"] / max(1, record.fused) for record in records]
-    return seconds, sum(trained), max(record.metrics["validation"]["f1"] for record in records)
+    return seconds, sum(trained), sum(int(record.timing["tokens_seen"]) for record in records)
 
 
-def measured(case: Case, work: Work, count: int, pairs: int, rows: int, slots: int, *, peers: bool) -> list[str]:
+def layer_weights(model: str) -> int:
+    """Numbers in the matrices of a model's layers."""
+    with torch.device("meta"):
+        encoder = AutoModel.from_config(AutoConfig.from_pretrained(model))
+    return sum(own.weight.numel() for own in encoder.modules() if isinstance(own, torch.nn.Linear))
+
+
+def measured(case: Case, work: Work, count: int, pairs: int, peers: int, rows: int, slots: int) -> list[str]:
     """A row of the table."""
     launchers = {
         "one": ["hydra.launcher.slots=1"],
         "several": [f"hydra.launcher.slots={slots}", *([f"hydra.launcher.devices={[0] * slots}"] if _GPU else [])],
         "fused": ["hydra/launcher=fused", f"hydra.launcher.most={count}"],
     }
-    found: dict[str, list[tuple[float, float, float]]] = {name: [] for name in launchers}
-    theirs = []
+    found: dict[str, list[tuple[float, float, int]]] = {name: [] for name in launchers}
+    peer = Peer(case.name, ["hf_trainer.py", *case.peer], [], case.epochs)
+    theirs = [count * work.peer(peer, seed)["train_seconds"] for seed in range(1, peers + 1)]
     for seed in range(1, pairs + 1):
-        if peers:
-            theirs.append(work.peer(Peer(case.name, ["hf_trainer.py", *case.peer], [], case.epochs), seed))
         for name, launcher in launchers.items():
             found[name].append(ours(case, work, count, seed, launcher))
             print(f"{count} {case.name}, seed {seed}, {name}: {found[name][-1]}", file=sys.stderr, flush=True)
-    peer = count * statistics.median(run["train_seconds"] for run in theirs) if theirs else None
     fused = statistics.median(seconds for seconds, _, _ in found["fused"])
 
     def against(name: str) -> str:
@@ -107,9 +116,12 @@ def measured(case: Case, work: Work, count: int, pairs: int, rows: int, slots: i
         return f"{whole:.2f} ({training:.2f})"
 
     speed = count * case.epochs * rows / statistics.median(trained for _, trained, _ in found["fused"])
+    flops = statistics.median(2 * case.products * layer_weights(work.model) * n / s for _, s, n in found["fused"])
+    best, _ = matrix_rate(torch.bfloat16, torch.device("cuda" if _GPU else "cpu"))
     return [
-        case.name, str(count), str(work.batch_size), f"{fused:.1f}", f"{speed:.0f}", against("one"), against("several"),
-        f"{peer / fused:.1f}" if peer else "",
+        case.name, str(count), str(work.batch_size), f"{fused:.1f}", f"{speed:.0f}",
+        f"{flops / best:.0%}" if flops else "", against("one"), against("several"),
+        f"{statistics.median(theirs) / fused:.1f}" if theirs else "",
     ]  # fmt: skip
 
 
@@ -121,26 +133,29 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, nargs="*", default=[16, 32] if _GPU else [32])
     parser.add_argument("--slots", type=int, default=4 if _GPU else 2, help="runs at a time where they run alone")
     parser.add_argument("--counts", type=int, nargs="*", help="runs in a sweep, for all cases")
-    parser.add_argument("--only", nargs="*", default=["lora", "frozen"], help="cases: lora, frozen, full")
-    parser.add_argument("--no-peer", action="store_true", help="leave out what people would use instead")
+    parser.add_argument(
+        "--only", nargs="*", default=["lora", "full"] if _GPU else ["lora", "frozen"], help="cases: lora, frozen, full"
+    )
+    parser.add_argument("--peers", type=int, default=3, help="runs of what people would use instead, for the median")
     parser.add_argument("--output", type=Path, help="a Markdown file to append the table to")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
-        model, lines = prepared(Path(name), args.rows, args.held_out), []
+        model, lines = prepared(Path(name), args.rows, args.held_out, BERT_BASE if _GPU else MINILM), []
         for case in [case for case in CASES if case.name in args.only]:
             for size in args.batch_size:
                 work = Work(Path(name), model, size, case.rate)
                 lines += [
-                    measured(case, work, count, args.pairs, args.rows, args.slots, peers=not args.no_peer)
+                    measured(case, work, count, args.pairs, args.peers, args.rows, args.slots)
                     for count in args.counts or case.counts
                 ]
     header = [
-        "strategy", "runs", "batch", "seconds as one", "rows a second", "one by one", f"{args.slots} at a time",
-        "Trainer, one by one",
+        "strategy", "runs", "batch", "seconds as one", "rows a second", "matrix rate", "one by one",
+        f"{args.slots} at a time", "Trainer, one by one",
     ]  # fmt: skip
     what = (
-        f"{args.rows} sentences, {args.pairs} pairs. How many times longer it takes one by one, several at a time, and "
-        "by the Trainer of transformers; in brackets without start-up, scoring and reports"
+        f"{args.rows} sentences, medians of {args.pairs} sweeps and {args.peers} runs of the Trainer. The share is of "
+        "the rate that products of large matrices reach. How many times longer it takes one by one, several at a "
+        "time, and by the Trainer of transformers; in brackets without start-up, scoring and reports"
     )
     tell("Runs that train as one", f"{facts()}; {what}\n\n{markdown_table(header, lines)}", args.output)
 

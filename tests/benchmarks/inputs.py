@@ -6,6 +6,7 @@
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from finesweep.config.check import check
@@ -13,9 +14,12 @@ from finesweep.config.compose import compose, hydra_session
 from finesweep.results.files import write_atomically
 from finesweep.training.components import Components, read_data
 
+MINILM = {"hidden_size": 384, "num_hidden_layers": 6, "num_attention_heads": 12, "intermediate_size": 1536}
+BERT_BASE = {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "intermediate_size": 3072}
 
-def prepared(folder: Path, rows: int, held_out: int) -> str:
-    """Write ``train.jsonl`` and ``validation.jsonl`` for both sides; the model to be used."""
+
+def prepared(folder: Path, rows: int, held_out: int, shape: Mapping[str, int] = MINILM) -> str:
+    """Write ``train.jsonl`` and ``validation.jsonl`` for both sides; the model to be used, else one of this shape."""
     limits = [f"data.limit.train={rows}", f"data.limit.validation={held_out}"]
     data = ["data=demo", f"data.sentences={{train: {rows}, validation: {held_out}, test: 1}}"]
     if source := os.environ.get("DATA"):
@@ -25,7 +29,7 @@ def prepared(folder: Path, rows: int, held_out: int) -> str:
     for split, found in read_data(parts).splits.items():
         lines = "".join(json.dumps({"tokens": row["tokens"], "tags": row["tags"]}) + "\n" for row in found)
         write_atomically(folder / f"{split}.jsonl", lines)
-    return os.environ.get("MODEL") or _random_model(folder / "model")
+    return os.environ.get("MODEL") or _random_model(folder / "model", shape)
 
 
 def overrides(folder: Path, model: str, batch_size: int, cache: Path) -> list[str]:
@@ -41,14 +45,12 @@ def overrides(folder: Path, model: str, batch_size: int, cache: Path) -> list[st
     ]  # fmt: skip
 
 
-def _random_model(folder: Path) -> str:
-    """An encoder of MiniLM's shape."""
+def _random_model(folder: Path, shape: Mapping[str, int]) -> str:
     from transformers import AutoTokenizer, BertConfig, BertModel
 
     import finesweep.models
 
     tokenizer = AutoTokenizer.from_pretrained(Path(finesweep.models.__file__).parent / "tiny_files")
-    shape = {"hidden_size": 384, "num_hidden_layers": 6, "num_attention_heads": 12, "intermediate_size": 1536}
     BertModel(BertConfig(vocab_size=len(tokenizer), **shape)).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return str(folder)

@@ -15,6 +15,9 @@ from transformers import (
     set_seed,
 )
 
+#: All linear layers but the head, which trains as a whole.
+_LORA = {"r": 16, "lora_alpha": 32, "target_modules": "all-linear", "exclude_modules": ["classifier"]}
+
 
 def main() -> None:
     parser = arguments(__doc__ or "")
@@ -33,7 +36,7 @@ def main() -> None:
     if args.lora:
         from peft import LoraConfig, get_peft_model
 
-        model = get_peft_model(model, LoraConfig("TOKEN_CLS", r=16, lora_alpha=32, target_modules="all-linear"))
+        model = get_peft_model(model, LoraConfig(task_type="TOKEN_CLS", **_LORA))
     sets = [Dataset.from_list([encoded(tokenizer, row, labels) for row in rows]) for rows in (train, validation)]
     grouped = {"train_sampling_strategy": "group_by_length"} if args.bucket else {}
     with tempfile.TemporaryDirectory() as folder:
