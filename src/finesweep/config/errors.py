@@ -88,3 +88,8 @@ def did_you_mean(word: str, known: Iterable[str], *, otherwise: str = "") -> str
     if not near:
         return otherwise
     return " Did you mean " + " or ".join(f"'{n}'" for n in near) + "?"
+
+
+def of_compiler(error: BaseException) -> bool:
+    """Whether torch's compiler has failed, which raises before anything is computed."""
+    return type(error).__module__.startswith(("torch._dynamo", "torch._inductor"))

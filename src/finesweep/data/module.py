@@ -12,13 +12,12 @@ from torch.utils.data import DataLoader, Sampler
 from finesweep.config.errors import UserError
 from finesweep.data.batch_plan import evaluation_plan, lengths_of, training_plan
 from finesweep.data.layout import layout, parts
-from finesweep.data.resident import resident
+from finesweep.data.resident import Collate, resident
 from finesweep.results.environment import free_memory
 
 #: How the rows of a batch go to the model: in one padded piece, in parts of like length, or in one piece whose layout
 #: says how to take the padding out.
 Cut = Literal["whole", "parts", "unpadded"]
-Collate = Callable[[Sequence[Any]], dict[str, Any]]
 #: The collated batch of features by their numbers.
 Gather = Callable[[np.ndarray], dict[str, Any]]
 #: The share of a device's free memory that a split may take there.

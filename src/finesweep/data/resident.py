@@ -109,12 +109,10 @@ def _column(
 ) -> _Column:  # fmt: skip
     flat, lengths = torch.cat(pieces).to(device), np.asarray(counts)
     starts = torch.from_numpy(np.cumsum(lengths) - lengths).to(device)
-    column = _Column(flat, lengths if lengths.any() else None, torch.from_numpy(lengths).to(device), starts)
-    shortest, longest = int(lengths.argmin()), int(lengths.argmax())
-    if lengths[shortest] == lengths[longest]:
-        return column
-    both = collate([features[shortest], features[longest]])[name]
-    return _Column(flat, lengths, column.counts, starts, both[0, -1].to(device))
+    shortest, longest, fill = int(lengths.argmin()), int(lengths.argmax()), None
+    if lengths[shortest] < lengths[longest]:
+        fill = collate([features[shortest], features[longest]])[name][0, -1].to(device)
+    return _Column(flat, lengths if lengths.any() else None, torch.from_numpy(lengths).to(device), starts, fill)
 
 
 def _agrees(made: Resident, features: Sequence[Any], collate: Collate) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
-from finesweep.config.errors import ApartError, ChangedError, LostError, PrunedError, TrainingError
+from finesweep.config.errors import ApartError, ChangedError, LostError, PrunedError, TrainingError, of_compiler
 from finesweep.config.identity import effective
 from finesweep.config.interrupt import Interrupted
 from finesweep.results.environment import PeakMemory, environment
@@ -167,7 +167,7 @@ def _on_device(
         remedy = "data.batch_size=auto finds a batch that fits, trainer.gradient_checkpointing=true needs less"
         raise TrainingError("the GPU ran out of memory", where="training", remedy=remedy) from error
     except RuntimeError as error:
-        if not type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+        if not of_compiler(error):
             raise
         why, remedy = str(error).strip().splitlines()[0], "leave it null, or give the compiler what it lacks"
         raise TrainingError(

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 import torch
 
+from finesweep.config.errors import of_compiler
 from finesweep.sweeps.fused.stack import Stack
 from finesweep.training.optimizers import SGD, AdamW
 
@@ -118,7 +119,7 @@ def _in_one_kernel(formula: Callable[..., None]) -> Callable[..., None]:
         try:
             made(*given)
         except Exception as error:  # before anything is changed
-            if made is formula or not type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+            if made is formula or not of_compiler(error):
                 raise
             logging.getLogger("finesweep").debug("the optimizer is not compiled", exc_info=True)
             made = formula
