@@ -30,7 +30,7 @@ def states(tmp_path: Path) -> list[Path]:
 )
 def test_scores_are_those_of_a_run_that_keeps_nothing(run: Run, tmp_path: Path, strategy: list[str]) -> None:
     kept = run("kept", *strategy)
-    assert len(states(tmp_path)) == 2  # of training and validation
+    assert len(states(tmp_path)) == 3  # of each split
     without = run("without", *strategy, "cache_gb=0")
     assert kept.config_hash == without.config_hash
     for split, scores in without.metrics.items():

@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 
 class UserError(Exception):
@@ -47,7 +48,25 @@ class PrunedError(UserError):
 
 
 class ApartError(UserError):
-    """A run cannot train as one with others; alone it can."""
+    """A run cannot train as one with others; alone it can.
+
+    Attributes:
+        how: that it ended, to its sweep.
+    """
+
+    how: ClassVar[str] = "apart"
+
+
+class CrowdedError(ApartError):
+    """So many runs cannot train as one; fewer can."""
+
+    how = "crowded"
+
+
+class UnlikeError(ApartError):
+    """A run can only train as one with others that have the same dropout."""
+
+    how = "unlike"
 
 
 class TrainingError(UserError):

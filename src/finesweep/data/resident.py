@@ -56,7 +56,7 @@ class Resident:
 
     def __call__(self, indices: np.ndarray) -> dict[str, torch.Tensor]:
         """The batch of these features, on the device."""
-        places = torch.from_numpy(indices).to(self._device)
+        places = torch.from_numpy(indices).to(self._device, non_blocking=True)
         return {name: column.batch(indices, places) for name, column in self._columns.items()}
 
 

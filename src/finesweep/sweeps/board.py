@@ -108,9 +108,13 @@ class Board:
             self._drawn = time.monotonic()
             self._live.update(self._table(), refresh=True)
 
+    @property
+    def open(self) -> int:
+        """Jobs that are not over."""
+        return self.total - sum(self._counts.values())
+
     def _place(self) -> str:
-        done = sum(self._counts.values())
-        return f"[{done}/{self.total}]"
+        return f"[{self.total - self.open}/{self.total}]"
 
     def _table(self) -> Group:
         table = Table("job", "epoch", "step", self._metric, "left", box=None, pad_edge=False)
@@ -121,11 +125,11 @@ class Board:
             ]  # fmt: skip
             table.add_row(*(str(cell) for cell in cells))
         counts = ", ".join(f"{number} {status}" for status, number in self._counts.items() if number)
-        done = sum(self._counts.values())
+        done = self.total - self.open
         head = f"{done} of {self.total} jobs done"
         left = ""
         if done and self.total:
-            left = f", about {_clock((time.monotonic() - self._began) / done * (self.total - done))} left"
+            left = f", about {_clock((time.monotonic() - self._began) / done * self.open)} left"
         return Group(Text(f"{head}{f' ({counts})' if counts else ''}{left}"), table, Text.from_ansi(self._standing))
 
 

@@ -26,6 +26,8 @@ class Worker:
     process: Any
     talk: Connection
     alive: Connection
+    #: That it had at a time, at most.
+    jobs: int = 1
     started: float = field(default_factory=time.monotonic)
     #: What its end is to be called and why, if it was told to stop; and when it is killed if it does not.
     stopped: tuple[str, str] | None = None
@@ -37,9 +39,9 @@ class Worker:
             self.talk.send(reply)
 
     def stop(self, how: str, why: str, patience: float) -> None:
-        """Ask it to write a checkpoint and end, for which it has ``patience`` seconds."""
+        """Ask it to write a checkpoint and end, for which it has ``patience`` seconds for each job."""
         if self.stopped is None:
-            self.stopped, self.deadline = (how, why), time.monotonic() + patience
+            self.stopped, self.deadline = (how, why), time.monotonic() + patience * self.jobs
             self.process.terminate()
 
     def kill(self) -> None:
@@ -53,8 +55,8 @@ class Worker:
         """How a job of it ended, and a line about it.
 
         Args:
-            ended: by its own account: ``ok``, ``failed``, ``interrupted``, ``pruned``, ``lost``, ``live`` or ``apart``;
-                None if it gave none, and its process is gone.
+            ended: by its own account: ``ok``, ``failed``, ``interrupted``, ``pruned``, ``lost``, ``live``, or why it
+                cannot train as one with others; None if it gave none, and its process is gone.
         """
         if self.stopped is not None and (ended is None or ended[0] == "interrupted"):
             return self.stopped
@@ -64,8 +66,10 @@ class Worker:
         if code is not None and code < 0:
             name = signal.Signals(-code).name
             hint = ", which the system does when memory runs out" if -code == signal.SIGKILL else ""
-            return "failed", f"killed by {name}{hint}"
-        return "failed", f"the process ended with status {code}"
+            why = f"killed by {name}{hint}"
+        else:
+            why = f"the process ended with status {code}"
+        return ("failed" if self.jobs == 1 else "crowded"), why  # whoever of them it was, alone it fails alone
 
 
 class Pool:

@@ -93,6 +93,12 @@ class Search(Source):
             return False
         return self._late or self._over | self._given_up >= set(range(self._plan.n_trials))
 
+    @property
+    def at_once(self) -> float:
+        settings = self._plan.settings
+        learns = settings.sampler in ("tpe", "cmaes")
+        return max(2, settings.startup_trials) * len(self._plan.replicates) if learns else super().at_once
+
     def next(self) -> Job | None:
         """The next replicate of a trial at work, or the first of a new one."""
         while (job := self._waiting_job()) is None and not self._late and self._begin_trial():

@@ -1,5 +1,6 @@
 """Where the jobs of a sweep come from: here a list of them; a search makes them one by one."""
 
+import math
 from collections import deque
 from collections.abc import Sequence
 
@@ -28,6 +29,11 @@ class Source:
     def exhausted(self) -> bool:
         """Whether nothing will come any more, once all that has come is over."""
         return not self._waiting
+
+    @property
+    def at_once(self) -> float:
+        """How many jobs may be asked for before any of them is over, without harm to what comes."""
+        return math.inf
 
     def lost(self, job: Job) -> str:
         """Why a job need not be done, empty if it is to be."""

@@ -1,5 +1,6 @@
 """A sweep: its jobs side by side in isolated processes, done once each, whatever happens to single ones."""
 
+import math
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
@@ -146,25 +147,30 @@ class Sweep:
         """Further jobs that can train with those of a worker."""
         running = self._running[id(worker)]
         found: list[Assignment] = []
-        if self._stopping or self._leaving or worker.stopped or not self._kinds.together(running[0].job):
+        settings = self._kinds.together(running[0].job)
+        if self._stopping or self._leaving or worker.stopped or settings is None:
             return found
-        for job in self._alike(self._kinds.of(running[0].job), wanted):
+        at_work = sum(not each.over for each in running)
+        fair = math.ceil(self._board.open / self._pool.slots)  # other slots want some too
+        most = min(settings.most or math.inf, fair, self._source.at_once)
+        wanted = min(wanted, int(most) - at_work)
+        for job in self._alike(self._kinds.of(running[0].job)) if wanted > 0 else ():
             if (task := self._assignment(worker.slot, job)) is not None:
                 found.append(task[0])
                 running.append(task[1])
             if len(found) == wanted:
                 break
+        worker.jobs = max(worker.jobs, at_work + len(found))
         return found
 
-    def _alike(self, kind: str, wanted: int) -> Iterator[Job]:
-        """Jobs of a kind: those that wait, and then what the source has. Of that, what is of another kind waits, but a
-        search is not to propose all its trials for that."""
+    def _alike(self, kind: str) -> Iterator[Job]:
+        """Jobs of a kind: those that wait, and then what the source has. Of that, what is of another kind waits."""
         for waiting in (self._again, self._held):
             for job in [job for job in waiting if self._kinds.of(job) == kind]:
                 waiting.remove(job)
                 yield job
         others = 0
-        while others < wanted and (new := self._source.next()) is not None:
+        while others < self._source.at_once and (new := self._source.next()) is not None:
             if self._kinds.of(new) == kind:
                 yield new
             else:
@@ -231,14 +237,16 @@ class Sweep:
     def _verdict(self, worker: Worker, running: Running) -> None:
         how, what = worker.verdict(running.said)
         late = worker.stopped is not None and (how, what) == worker.stopped and how == "failed"
-        if late and not running.longer_than(
-            self._settings.timeout_minutes
-        ):  # another's time was up that trains as one with it
-            how, what = "again", ""
-        self._ended(running, how, what)
+        if late and not running.longer_than(self._settings.timeout_minutes):
+            how, what = "again", ""  # for the time of another was up that trains as one with it
+        self._ended(running, how, what, worker.jobs)
 
-    def _ended(self, running: Running, how: str, what: str) -> None:
-        """See to what is to be done when a job is over."""
+    def _ended(self, running: Running, how: str, what: str, jobs: int) -> None:
+        """See to what is to be done when a job is over.
+
+        Args:
+            jobs: that trained as one with it, itself among them.
+        """
         running.over = True
         job = running.job
         try:
@@ -248,9 +256,9 @@ class Sweep:
             self._elsewhere_again(job)
             return
         record = running.record()
-        if how in ("apart", "again"):
-            if how == "apart":
-                self._kinds.set_apart(job, what)
+        if how in ("again", "apart", "crowded", "unlike"):
+            if how != "again":
+                self._kinds.told(job, how, what, jobs)
             running.claim.end(how)
             self._board.left(job.name)
             self._tries[job.hash] -= 1  # which was none

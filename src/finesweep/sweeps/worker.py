@@ -19,6 +19,7 @@ from finesweep.config.interrupt import Interrupted, interruptible
 from finesweep.results.lock import LiveError
 from finesweep.results.record import LOG
 from finesweep.sweeps.ledger import Claim
+from finesweep.sweeps.log import said_to
 from finesweep.sweeps.settings import Fused
 
 #: Seconds that a worker has for a checkpoint once its driver is dead.
@@ -49,6 +50,11 @@ class Assignment:
     slots: int
     together: Fused | None = None
 
+    @property
+    def log(self) -> Path:
+        """Where the job says things."""
+        return self.folder / LOG
+
 
 def work(task: Assignment, talk: Connection, alive: Connection) -> None:
     """The main function of a worker's process.
@@ -61,24 +67,25 @@ def work(task: Assignment, talk: Connection, alive: Connection) -> None:
     # What this process starts is to be its own child, as of a process from a shell, and not the fork server's.
     multiprocessing.set_start_method("fork", force=True)
     threading.Thread(target=_end_with_driver, args=(alive,), daemon=True).start()
-    task.folder.mkdir(parents=True, exist_ok=True)
-    with (task.folder / LOG).open("a") as stream:
-        os.dup2(stream.fileno(), 1)
-        os.dup2(stream.fileno(), 2)
     if task.devices is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = task.devices
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    logging.basicConfig(stream=sys.stderr, format="  note: %(message)s", level=logging.WARNING)
+    with said_to(task.log):
+        logging.basicConfig(stream=sys.stderr, format="  note: %(message)s", level=logging.WARNING)
+        _work(task, talk)
+
+
+def _work(task: Assignment, talk: Connection) -> None:
     driver = Driver(talk, 0, task.claim)
     try:
         import torch
 
         torch.set_num_threads(task.threads or max(1, torch.get_num_threads() // task.slots))
         with interruptible():
-            if task.together is not None:
+            if task.together is not None and (others := further(talk, 1)):
                 from finesweep.sweeps.fused.process import train_together
 
-                train_together(task, talk)
+                train_together([task, *others], task.together.most, talk)
                 return
             from finesweep.training.runner import run
 
@@ -92,19 +99,30 @@ def work(task: Assignment, talk: Connection, alive: Connection) -> None:
         driver.ended(None)
 
 
+def further(talk: Connection, wanted: int) -> list[Assignment]:
+    """Ask the driver for jobs that can train with those that are at work here."""
+    try:
+        talk.send(("more", 0, wanted))
+        found: list[Assignment] = talk.recv()
+    except (OSError, EOFError):  # it has died, and this process is about to be stopped
+        return []
+    return found
+
+
 def _account(error: BaseException | None) -> tuple[str, str]:
     """How a job ended, and a line about it."""
     kinds = {
         PrunedError: "pruned",
         LostError: "lost",
         LiveError: "live",
-        ApartError: "apart",
         Interrupted: "interrupted",
     }
     if error is None:
         return "ok", ""
     if how := next((how for kind, how in kinds.items() if isinstance(error, kind)), ""):
-        return how, error.what if isinstance(error, ApartError) else str(error)
+        return how, str(error)
+    if isinstance(error, ApartError):
+        return error.how, error.what
     if isinstance(error, UserError):
         print(error, file=sys.stderr)
         return "failed", str(error)

@@ -12,7 +12,7 @@ from finesweep.results.tables import ReportTable, Scores
 from finesweep.tasks.base import Batch, Examples, Feature, Frame, Row, Task
 from finesweep.tasks.cells import text_of
 from finesweep.tasks.hardest import hardest_rows
-from finesweep.tasks.tensors import IGNORED, class_loss, encode_texts, padded
+from finesweep.tasks.tensors import IGNORED, class_loss, encode_texts, padded, wide
 
 if TYPE_CHECKING:
     import torch
@@ -116,7 +116,7 @@ class MultipleChoice(Task):
         """Logits (batch, choices)."""
         import torch
 
-        logits = super().forward(model, batch).float()
+        logits = wide(super().forward(model, batch))
         return logits.masked_fill(batch["there"] == 0, torch.finfo(torch.float32).min)
 
     def loss(self, logits: Any, batch: Batch, *, smooth: bool) -> tuple["torch.Tensor", "torch.Tensor"]:

@@ -12,7 +12,7 @@ from finesweep.data.table import Table, notes_of
 from finesweep.results.tables import Scores
 from finesweep.tasks.base import Batch, Examples, Feature, Frame, Row, Task
 from finesweep.tasks.cells import text_of
-from finesweep.tasks.tensors import model_batch
+from finesweep.tasks.tensors import model_batch, wide
 
 if TYPE_CHECKING:
     import torch
@@ -143,7 +143,7 @@ class QuestionAnswering(Task):
         import torch
 
         said = model(**self.inputs(batch))
-        return torch.stack([said.start_logits, said.end_logits], -1).float()
+        return wide(torch.stack([said.start_logits, said.end_logits], -1))
 
     def loss(self, logits: Any, batch: Batch, *, smooth: bool) -> tuple["torch.Tensor", "torch.Tensor"]:
         """The mean of both cross-entropies, for each window."""

@@ -66,6 +66,13 @@ def encode_texts(
     return out
 
 
+def wide(logits: "torch.Tensor") -> "torch.Tensor":
+    """In 32 bits at least."""
+    import torch
+
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))
+
+
 def label_loss(
     logits: "torch.Tensor", labels: "torch.Tensor", smoothing: float
 ) -> tuple["torch.Tensor", "torch.Tensor"]:
@@ -73,7 +80,7 @@ def label_loss(
     from torch.nn.functional import cross_entropy
 
     losses = cross_entropy(
-        logits.float().transpose(1, 2), labels, reduction="none", ignore_index=IGNORED, label_smoothing=smoothing
+        wide(logits).transpose(1, 2), labels, reduction="none", ignore_index=IGNORED, label_smoothing=smoothing
     )
     return losses.sum(1), (labels != IGNORED).sum(1)
 
@@ -83,12 +90,10 @@ def token_loss(logits: "torch.Tensor", labels: "torch.Tensor") -> tuple["torch.T
 
     Only the labelled positions become float32, which spares most of the memory where few of them are.
     """
-    import torch
     from torch.nn.functional import cross_entropy
 
     where = labels != IGNORED
-    wide = torch.promote_types(logits.dtype, torch.float32)
-    losses = cross_entropy(logits[where].to(wide), labels[where], reduction="none")
+    losses = cross_entropy(wide(logits[where]), labels[where], reduction="none")
     rows = where.nonzero()[:, 0]
     summed = losses.new_zeros(len(labels)).index_add(0, rows, losses)
     return summed, where.sum(1)
@@ -152,7 +157,7 @@ def class_loss(logits: "torch.Tensor", batch: Batch, smoothing: float) -> tuple[
     from torch.nn.functional import cross_entropy
 
     label, weight = batch["label"], batch["weight"]
-    losses = cross_entropy(logits.float(), label, reduction="none", ignore_index=IGNORED, label_smoothing=smoothing)
+    losses = cross_entropy(wide(logits), label, reduction="none", ignore_index=IGNORED, label_smoothing=smoothing)
     return losses * weight, (label != IGNORED) * weight
 
 

@@ -13,7 +13,7 @@ from finesweep.tasks.base import Batch, Examples, Feature, Frame, Kind, Row, Tas
 from finesweep.tasks.cells import classes_of, is_flags, number_of, text_of
 from finesweep.tasks.hardest import hardest_rows
 from finesweep.tasks.labels import class_label, known_labels, listed, renamed, weigh
-from finesweep.tasks.tensors import IGNORED, class_loss, encode_texts, model_batch
+from finesweep.tasks.tensors import IGNORED, class_loss, encode_texts, model_batch, wide
 
 if TYPE_CHECKING:
     import torch
@@ -212,7 +212,7 @@ class MultiLabelClassification(TextTask):
     def loss(self, logits: Any, batch: Batch, *, smooth: bool) -> tuple["torch.Tensor", "torch.Tensor"]:
         from torch.nn.functional import binary_cross_entropy_with_logits
 
-        losses = binary_cross_entropy_with_logits(logits.float(), batch["label"], reduction="none")
+        losses = binary_cross_entropy_with_logits(wide(logits), batch["label"], reduction="none")
         return losses.mean(-1), batch["weight"]
 
     def predict(self, model: "nn.Module", logits: Any, batch: Batch, frame: Frame) -> list[Any]:
@@ -272,7 +272,7 @@ class TextRegression(TextTask):
 
     def loss(self, logits: Any, batch: Batch, *, smooth: bool) -> tuple["torch.Tensor", "torch.Tensor"]:
         """The squared error."""
-        return (logits.float().squeeze(-1) - batch["label"]) ** 2, batch["weight"]
+        return (wide(logits).squeeze(-1) - batch["label"]) ** 2, batch["weight"]
 
     def predict(self, model: "nn.Module", logits: Any, batch: Batch, frame: Frame) -> list[Any]:
         return [float(value) for value in logits.float().squeeze(-1)]

@@ -20,7 +20,7 @@ from finesweep.training.embedding import split_embedding
 from finesweep.training.encode_once import Encoded, encode_once
 from finesweep.training.features import sub_words
 from finesweep.training.module import FineTuner, seed_generators
-from finesweep.training.precision import autocast
+from finesweep.training.precision import autocast, weights_in
 from finesweep.training.unpadded import Unpadded, without_padding
 
 #: Chunks of like length in a step, unless the configuration says how many. MiniLM, 4,000 sentences of CoNLL-2003, one
@@ -46,7 +46,7 @@ class Prepared:
     #: Puts back into the trained model what training could do without.
     complete: Callable[[], None]
 
-    def batch(self, rows: Sequence[Feature]) -> Batch:
+    def batch_of(self, rows: Sequence[Feature]) -> Batch:
         """A padded batch on the device."""
         return {name: value.to(self.device) for name, value in self.collate(rows).items()}
 
@@ -61,25 +61,17 @@ class Prepared:
 
 
 @dataclass
-class Assembled:
-    """What a training works with."""
+class Assembled(Prepared):
+    """What a training works with; its ``parts`` have the batch that fits."""
 
-    parts: Components  # with the batch that fits
+    #: ``rows``, ``accumulate`` and ``mix``.
     batch: dict[str, int]
-    examples: Examples
-    loaded: Loaded
     tuner: FineTuner
     data: DataModule
-    #: ``total`` and ``trainable`` numbers of them.
-    parameters: dict[str, int]
     #: That the frozen part took to say what it has to say, once.
     encode_seconds: float
-    #: Stands for those sub-words whose embeddings train; empty where all of them do, or none.
-    trained_sub_words: str
-    #: Puts back into the trained model what training could do without.
-    complete: Callable[[], None]
     cut: Cut
-    #: How many runs train as one with this at most, itself among them; 0 if it trains alone.
+    #: How many runs trained as one with this at most, itself among them; 0 if it trains alone.
     fused: int = 0
 
 
@@ -102,7 +94,7 @@ def prepare(parts: Components, like: Assembled | None = None) -> Prepared:
     device = torch.device("cpu")
     if parts.trainer.accelerator == "gpu":
         device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
-    model.to(device)
+    model.to(device, weights_in(parts.trainer.precision))
     parameters = parameter_counts(model)
     trainable = parts.strategy.trainable(model, parts.trainer.max_epochs - 1)
     # Where a task hides sub-words the model sees others too.
@@ -123,12 +115,12 @@ def assemble(parts: Components, batch: dict[str, int]) -> Assembled:
     """
     own = prepare(parts)
     model, loaded, features = own.model, own.loaded, own.features
-    size = batch or fitting(parts, model, features, own.batch, own.forward)
+    size = batch or fitting(parts, model, features, own.batch_of, own.forward)
     own.parts = parts = parts.sized(size["rows"], size["accumulate"])
-    once = encode_once(parts, loaded, model, features, own.batch, own.forward)
+    once = encode_once(parts, loaded, model, features, own.batch_of, own.forward)
     compiled = parts.trainer.compile is not None and once.replay is None
     said = partial(parts.task.forward, model)
-    unpadded = None if compiled else without_padding(loaded.model, said, features["train"], own.batch)
+    unpadded = None if compiled else without_padding(loaded.model, said, features["train"], own.batch_of)
     cut: Cut = "whole" if compiled else "parts" if unpadded is None else "unpadded"
     if once.whole and unpadded is not None:
         # No layer is left to take the padding from. The head gets batches as it would after layers without padding: a
@@ -190,7 +182,4 @@ def _assembled(own: Prepared, size: dict[str, int], cut: Cut, once: Encoded, unp
         unpadded=unpadded,
         seed=parts.seed,
     ).to(own.device)
-    return Assembled(
-        parts, size, own.examples, own.loaded, tuner, data, own.parameters, once.seconds, own.trained_sub_words,
-        own.complete, cut,
-    )  # fmt: skip
+    return Assembled(**vars(own), batch=size, tuner=tuner, data=data, encode_seconds=once.seconds, cut=cut)

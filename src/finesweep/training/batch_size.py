@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from finesweep.config.errors import UserError
+from finesweep.data.base import DataSource
 from finesweep.data.batch_plan import lengths_of
 from finesweep.results.environment import free_memory
 from finesweep.results.tables import size_text
@@ -49,8 +50,7 @@ def fitting(
     need = need_of(parts.task, model, features["train"], batch_of, forward)
     free = free_memory(next(model.parameters()).device, trainer.devices)
     if data.batch_size != "auto":
-        longest = int(lengths_of(features["train"]).max())
-        rows = max(1, data.max_batch_tokens // longest) if data.max_batch_tokens else data.batch_size
+        rows = rows_of_longest(data, features["train"])
         if free is not None and need(rows) > free:
             message = f"a batch of {rows} of the longest rows needs about {size_text(round(need(rows)))}, and "
             where = "data.max_batch_tokens" if data.max_batch_tokens else "data.batch_size"
@@ -62,6 +62,14 @@ def fitting(
             return {"rows": size, "accumulate": rows // size}
     message = f"one of the longest rows needs about {size_text(round(need(1)))}, {size_text(free or 0)} are free"
     raise UserError(message, where="data.max_length", remedy="set a smaller one, or take a smaller model")
+
+
+def rows_of_longest(data: DataSource, train: Sequence[Feature]) -> int:
+    """How many rows a training batch of the longest ones has."""
+    if data.max_batch_tokens:
+        return max(1, data.max_batch_tokens // int(lengths_of(train).max()))
+    assert data.batch_size != "auto"  # which is settled by now
+    return data.batch_size
 
 
 def _divisors(rows: int) -> Iterator[int]:

@@ -103,14 +103,14 @@ class Monitor(pl.Callback):
         self._steps: list[int] = []
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._clock = time.perf_counter()
+        self._clock = _seconds(trainer)
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._log(trainer, pl_module)  # which waits for the device
         self._pause(trainer)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._clock = time.perf_counter()
+        self._clock = _seconds(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._log(trainer, pl_module)  # which waits for the device
@@ -118,7 +118,7 @@ class Monitor(pl.Callback):
 
     def _pause(self, trainer: pl.Trainer) -> None:
         if trainer.state.fn == "fit":
-            now = time.perf_counter()
+            now = _seconds(trainer)
             self.train_seconds += now - self._clock
             self._clock = now
 
@@ -190,3 +190,8 @@ class Monitor(pl.Callback):
             "tokens_seen": self.tokens * world_size,
             "padding_fraction": round(1 - self.tokens / self.positions, 4) if self.positions else 0.0,
         }
+
+
+def _seconds(trainer: Any) -> float:
+    """The time, or that of a trainer which has to wait for others."""
+    return float(getattr(trainer, "seconds", time.perf_counter()))

@@ -25,9 +25,6 @@ from finesweep.training.components import Components, Features
 from finesweep.training.features import Stored
 from finesweep.training.states import Maker, Replay, Store
 
-#: Splits whose rows come again and again.
-_SPLITS = ("train", "validation")
-
 
 @dataclass(frozen=True)
 class Encoded:
@@ -36,7 +33,7 @@ class Encoded:
     Attributes:
         replay: its layers, which return it; None where they compute it in each batch.
         whole: whether that is all layers that the model has.
-        rows: of each split that comes again and again.
+        rows: of each split: those of the training and of validation come again and again, all of them in a sweep.
         seconds: that it took to get there.
         why_not: what a user should know if it is not kept.
     """
@@ -64,8 +61,8 @@ def encode_once(
         forward: of the model, under the precision of the training.
     """
     begun = time.perf_counter()
-    again = {split: each for split in _SPLITS if isinstance(each := features[split], Stored)}
-    if not parts.cache_gb or parts.task.hides or loaded.kind == "encoder-decoder" or len(again) < len(_SPLITS):
+    stored = {split: each for split, each in features.items() if isinstance(each, Stored)}
+    if not parts.cache_gb or parts.task.hides or loaded.kind == "encoder-decoder" or len(stored) < len(features):
         return Encoded()
     assert parts.cache_dir is not None  # or the features would not be stored
     store = Store(Path(parts.cache_dir).expanduser() / "states", parts.cache_gb * 1e9)
@@ -80,7 +77,7 @@ def encode_once(
             assert found is not None  # as it was of the first row
             return found
 
-        for split, each in again.items():
+        for split, each in stored.items():
             maker = Maker(each.lengths, like, partial(states, split))
             found = store.rows({**key, "after": replay.name, "features": each.key}, maker)
             if found is None:

@@ -19,6 +19,11 @@ def autocast(precision: str, device: str) -> AbstractContextManager[Any]:
     return nullcontext() if kind is None else torch.autocast(device, kind)
 
 
+def weights_in(precision: str) -> torch.dtype | None:
+    """What Lightning makes of all weights, and so also of those of an adapter; None where they stay what they are."""
+    return {"64-true": torch.float64, "bf16-true": torch.bfloat16}.get(precision)
+
+
 def halve_products(model: nn.Module, precision: str, device: str) -> None:
     """Keep the weights of linear layers in the 16 bits in which :func:`autocast` would use them, for a model that is
     not trained further: its output is the same, and they need not be made anew for each batch."""

@@ -76,8 +76,8 @@ def surroundings(record: RunRecord) -> Surroundings:
     then = {key: value for key, value in record.environment.items() if key != "threads"}  # the run sets those
     here = {key: value for key, value in environment().items() if key in then}
     others = changed_code(record.git, Path.cwd()) + differences(then, here)
-    if record.fused > 1:
-        others.insert(0, f"it trained as one with {record.fused - 1} other runs, and its dropout was drawn with theirs")
+    if record.fused:
+        others.insert(0, f"it trained in a group of {record.fused}, and its dropout was drawn for all of them")
     return Surroundings(inputs, others)
 
 

@@ -15,7 +15,7 @@ import torch
 from finesweep.config.errors import ApartError, ChangedError, LostError, PrunedError, TrainingError, of_compiler
 from finesweep.config.identity import effective
 from finesweep.config.interrupt import Interrupted
-from finesweep.results.environment import PeakMemory, environment
+from finesweep.results.environment import environment
 from finesweep.results.files import write_atomically
 from finesweep.results.lock import locked
 from finesweep.results.record import FILE, RunRecord, Status, prediction_lines
@@ -185,11 +185,10 @@ def _train(
     hands: Hands,
 ) -> Generator[Turn, None, None]:
     """Train and score on one device; the first of them writes everything down."""
-    memory = PeakMemory()
     here = environment()
     record.environment = record.environment or here
     work = hands.assemble(parts, record.batch or record.reproduces.get("batch", {}))
-    parts, record.batch = work.parts, work.batch
+    parts, record.batch, record.fused = work.parts, work.batch, max(record.fused, work.fused)
     record.labels, record.notes = work.examples.labels, work.examples.notes
     record.data = data_record(work.examples)
     record.model = {"fingerprint": work.loaded.fingerprint}
@@ -243,7 +242,7 @@ def _train(
         write_atomically(record.folder / "predictions" / f"{split}.jsonl", lines)
     if parts.trainer.save_model:
         _save_model(record, values, parts, work)
-    record.peak_memory_bytes, record.fused = memory.bytes(), max(record.fused, work.fused)
+    record.peak_memory_bytes, record.fused = hands.memory.bytes(), max(record.fused, work.fused)
     record.write()
     scores = {split: outcome.scores for split, outcome in outcomes.items()}
     write_report(record, scores, curves.rows, _hardest(parts, work, outcomes))

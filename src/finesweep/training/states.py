@@ -104,11 +104,11 @@ class StateRows:
 
     def padded(self, indices: np.ndarray, width: int) -> torch.Tensor:
         """Of these features (batch, width, hidden), with zeros behind each."""
-        steps, device = np.arange(width), self._states.device
+        steps, to = np.arange(width), partial(torch.Tensor.to, device=self._states.device, non_blocking=True)
         lengths, ends = self._lengths[indices][:, None], self._ends[indices][:, None]
         places = torch.from_numpy((ends - lengths + np.minimum(steps, lengths - 1).clip(0)).ravel())
         behind = torch.from_numpy(np.flatnonzero(steps >= lengths))
-        states = self._states.index_select(0, places.to(device)).index_fill_(0, behind.to(device), 0)
+        states = self._states.index_select(0, to(places)).index_fill_(0, to(behind), 0)
         return states.view(len(indices), width, -1)
 
     def on(self, device: torch.device, limit: float) -> "StateRows":

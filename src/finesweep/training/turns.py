@@ -12,6 +12,7 @@ from typing import Any, Literal, Protocol, TypeVar
 import pytorch_lightning as pl
 
 from finesweep.config.interrupt import StopRequest
+from finesweep.results.environment import PeakMemory
 from finesweep.training.assemble import Assembled, assemble
 from finesweep.training.components import Components
 from finesweep.training.cpu import fast_cpu
@@ -35,9 +36,11 @@ class Hands(Protocol):
 
     Attributes:
         stop: holds signals back while there is more to save than a checkpoint has.
+        memory: what the training takes, or that of several.
     """
 
     stop: StopRequest
+    memory: PeakMemory
 
     def assemble(self, parts: Components, batch: dict[str, int]) -> Assembled:
         """What the training works with, see :func:`assemble`."""
@@ -54,6 +57,7 @@ class Alone:
     def __init__(self, settings: TrainerSettings) -> None:
         # Of several devices the first is told to stop by who started it, which may have been told more than once.
         self.stop = StopRequest(impatient=settings.devices == 1)
+        self.memory = PeakMemory()
         self.assemble, self.trainer = assemble, lightning_trainer
         self._on_cpu = settings.accelerator == "cpu"
 

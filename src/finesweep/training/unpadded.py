@@ -14,7 +14,7 @@ from weakref import WeakValueDictionary
 import numpy as np
 import torch
 
-from finesweep.config.errors import ApartError
+from finesweep.config.errors import UnlikeError
 from finesweep.data.batch_plan import lengths_of
 from finesweep.data.layout import Layout, layout
 from finesweep.strategies.anatomy import layer_stacks, stacks_if_any
@@ -49,6 +49,8 @@ class Unpadded:
         self._shape = (0, 0)
         #: Of attention, for each slice of a batch, where they have not all the model's own; None is that.
         self.dropouts: Sequence[float | None] | None = None
+        #: Of the batch, by the dropout of a layer, see :meth:`_dropouts`.
+        self._dropped: dict[float, list[float | torch.Tensor]] = {}
         FUNCTIONS.register(_NAME, _attention)
         _OF_CONFIG[id(model.config)] = self
         self._hooks = [
@@ -92,6 +94,7 @@ class Unpadded:
         """The batch that comes next, with its ``layout`` or without. It holds until the next: on the way back layers
         may run again."""
         self._layout = batch.get("layout")
+        self._dropped = {}
         # Of an attention that it does not know transformers makes no mask, which would be of the whole long row.
         self._config._attn_implementation = self._usual if self._layout is None else _NAME
 
@@ -122,7 +125,7 @@ class Unpadded:
         dropouts = self._dropouts(named.get("dropout", 0.0), module.training)
         several, grouped = isinstance(dropouts[0], torch.Tensor), not causal and query.shape == key.shape == value.shape
         if several and not grouped:
-            raise ApartError("this attention has one dropout for all runs", where="model.dropout")
+            raise UnlikeError("this attention has one dropout for all runs", where="model.dropout")
         if several or (grouped and dropouts[0] and query.device.type == "cpu"):
             out = GroupedAttention.apply(*flat, self._layout, seen, dropouts, scale)
             return out[None], None
@@ -134,12 +137,14 @@ class Unpadded:
     def _dropouts(self, own: float, training: bool) -> list[float | torch.Tensor]:
         """For each group the dropout of all its rows, or one for each."""
         assert self._layout is not None
-        groups = self._layout["groups"]
+        groups, of = self._layout["groups"], self._layout["of"]
         every = [own if each is None or not training else each for each in self.dropouts or [None]]
         if len(set(every)) == 1:
             return [every[0]] * len(groups)
-        of = self._layout["of"]
-        return list(torch.tensor(every, device=of.device)[of].split([rows for rows, _, _ in groups]))
+        if own not in self._dropped:  # not once for each layer: it goes to the device
+            found = torch.tensor(every).to(of.device, non_blocking=True)[of]
+            self._dropped[own] = list(found.split([rows for rows, _, _ in groups]))
+        return self._dropped[own]
 
     def _seen(self, window: int | None) -> Iterator[torch.Tensor | None]:
         """For each group what a position sees: what is nearer than the window and no padding; None is everything."""

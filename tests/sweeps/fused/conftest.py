@@ -9,7 +9,8 @@ import torch
 
 from finesweep.results import figures
 from finesweep.results.record import RunRecord
-from finesweep.sweeps.fused.together import Run, Together
+from finesweep.sweeps.fused.run import Run
+from finesweep.sweeps.fused.together import Together
 from finesweep.training import runner
 from finesweep.training.components import Components
 from finesweep.training.supervision import Supervisor, Unsupervised

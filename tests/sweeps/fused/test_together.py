@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 
 from finesweep.config.errors import PrunedError, TrainingError
 from finesweep.results.record import RunRecord
-from finesweep.sweeps.fused.together import Run
+from finesweep.sweeps.fused.run import Run
 from finesweep.training.supervision import Unsupervised
 from tests.conftest import ENCODERS
 from tests.sweeps.fused.conftest import EXACT, SHORT, Configured, Trained

@@ -1,20 +1,20 @@
 """Several runs as one model: a step on a batch of each of them, and what they say to a split."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
-from finesweep.config.errors import ApartError
+from finesweep.config.errors import ApartError, UnlikeError
 from finesweep.data.batch_plan import evaluation_plan
 from finesweep.strategies.base import set_modes
 from finesweep.sweeps.fused.leaves import WHERE
 from finesweep.sweeps.fused.optimizer import STEPPERS
 from finesweep.sweeps.fused.stack import Stack
 from finesweep.sweeps.fused.trainer import SliceTrainer
-from finesweep.tasks.base import Task
 from finesweep.training.assemble import Assembled
 from finesweep.training.module import FineTuner, seed_batch, seed_generators
 from finesweep.training.precision import autocast
@@ -43,27 +43,50 @@ class Joint:
             raise ApartError("parameters are grouped otherwise for the optimizers of other runs", where=WHERE)
         self._stack = Stack(template.tuner.model, [tuner.model for tuner in tuners], groups)
         self.part = self._stack.release
-        if self._stack.differ and template.tuner.replay is not None:
-            raise ApartError("what is frozen differs from run to run, and its states with it", where=WHERE)
+        if error := self._unfit():
+            self.part()
+            raise error
         self._device = self._stack.data[0].device
         self._step: Callable[[torch.Tensor], None] | None = None
+        # A loss grows with label smoothing as a straight line does: that of any follows from two.
+        smoothing = [getattr(work.parts.task, "label_smoothing", 0.0) for work in works]
+        self._tasks = [works[0].parts.task]
+        if len(set(smoothing)) > 1:
+            self._tasks = [replace(each, label_smoothing=share) for each in self._tasks for share in (0.0, 0.5)]  # type: ignore[call-arg]
+        self._smoothing = self._vector([2 * share for share in smoothing])
+        self._modes: dict[str, bool] = {}
         self._begins = False
-        dropouts = [work.parts.model.dropout for work in works]
-        if (unpadded := template.tuner.unpadded) is not None:
-            unpadded.dropouts = None if dropouts[0] is None else dropouts  # all have one of their own, or none
-        elif not self._stack.slice_by_slice and any(each != template.parts.model.dropout for each in dropouts):
-            raise ApartError("attention with padding has one dropout for all runs", where="model.dropout")
+        if (unpadded := template.tuner.unpadded) is not None:  # all have a dropout of their own, or none
+            unpadded.dropouts = None if works[0].parts.model.dropout is None else self._dropouts
+
+    @property
+    def _dropouts(self) -> list[float | None]:
+        return [work.parts.model.dropout for work in self._works]
+
+    def _unfit(self) -> ApartError | None:
+        """Why they cannot be one."""
+        own = self._template
+        if self._stack.differ and own.tuner.replay is not None:
+            return ApartError("what is frozen differs from run to run, and its states with it", where=WHERE)
+        padded = own.tuner.unpadded is None and not self._stack.slice_by_slice
+        if padded and any(each != own.parts.model.dropout for each in self._dropouts):
+            return UnlikeError("attention with padding has one dropout for all runs", where="model.dropout")
+        return None
 
     def begin(self, trainers: Sequence[SliceTrainer]) -> None:
-        """Be ready to train, with what the runs' own optimizers know."""
+        """Be ready to train, with what the runs' own optimizers know, if that is not so already."""
+        if self._step is not None:
+            return
         settings = [work.parts.optimizer for work in self._works]
         clips = [work.parts.trainer.gradient_clip_val for work in self._works]
         make = STEPPERS[type(settings[0])]
         self._step = make(self._stack, settings, [trainer.optimizers[0] for trainer in trainers], clips).step
         self._begins = True
-        self._train_mode()
         for work in self._works:
             work.fused = max(work.fused, len(self._works))
+        # What is frozen stays in evaluation mode, and so is not the same in all strategies.
+        set_modes(self._works[0].tuner.model)
+        self._modes = {name: module.training for name, module in self._works[0].tuner.model.named_modules()}
 
     def train(self, trainers: Sequence[SliceTrainer], whole: bool) -> list[tuple[dict[str, Any], dict[str, int]]]:
         """A batch of each run, with an optimizer step if their gradients are whole.
@@ -73,7 +96,8 @@ class Joint:
         """
         assert self._step is not None
         if not self._template.tuner.model.training:  # it has scored since
-            self._train_mode()
+            for name, module in self._template.tuner.model.named_modules():
+                module.training = self._modes[name]
         if self._begins:  # perhaps with gradients of a checkpoint
             self._stack.adopt_gradients()
         self._begins = False
@@ -82,22 +106,23 @@ class Joint:
         batch = data.batch("train", planned, self._template.cut)
         seeds = [n for each in trainers for n in (each.work.parts.seed, each.current_epoch, each.batch)]
         seed_generators(int(np.random.SeedSequence(seeds).generate_state(1, np.uint64)[0]))
-        tasks, there = [work.parts.task for work in self._works], torch.tensor(counts, device=self._device)[:, None]
-        # The scale is as Lightning needs it, which divides by the number of batches that a step adds up.
+        there = self._vector(counts)[:, None]
+        # The scale is as Lightning needs it, which divides by the number of batches that a step adds up. It is zero
+        # where there are no rows, and one runs for show.
         accumulate = self._template.parts.trainer.accumulate_grad_batches
-        scales = torch.tensor([scale / accumulate for _, scale in planned], device=self._device, dtype=torch.float64)
+        scales = self._vector([scale / accumulate for _, scale in planned])
         summed = weights = torch.zeros((), device=self._device)
         for part in map(self._moved, batch["parts"]):
             with self._precision():
-                losses, own = _losses(tasks, self._said(part), part)
+                losses, own = self._losses(self._said(part), part)
             real = part["place"].view_as(losses) < there
             total = (losses * real).sum(1)
             (total * scales.to(total.dtype)).sum().backward()
             summed, weights = summed + total.detach(), weights + (own * real).sum(1)
         if whole:
-            self._step(torch.tensor([[each.rate] for each in trainers], dtype=torch.float64).to(self._device))
-        real = torch.tensor([bool(scale) for _, scale in planned], device=self._device)  # and not there for show
-        said = zip((summed * real).unbind(), (weights * real).unbind(), planned, counts, strict=True)
+            self._step(self._vector([each.rate for each in trainers])[:, None])
+        summed, weights = summed * (scales != 0), weights * (scales != 0)
+        said = zip(summed, weights, planned, counts, strict=True)
         every, positions = data.lengths["train"], batch["positions"] // len(planned)
         return [
             (
@@ -112,17 +137,22 @@ class Joint:
         ]
 
     @torch.inference_mode()
-    def score(self, split: str, take_down: Sequence[Callable[[Any, Any], object]]) -> None:
+    def score(
+        self, split: str, take_down: Sequence[Callable[[Any, Any], object]], goes_on: Callable[[int], bool]
+    ) -> None:
         """Have the models say something to a split.
 
         Args:
             take_down: for each run what is told of it: a batch, and what its model says.
+            goes_on: is asked before each batch, by its number.
         """
         data, count = self._template.data, len(self._works)
         for work in (self._template, *self._works):
             work.tuner.model.eval()
         size = min(self._template.parts.data.eval_batch_size, max(_LEAST, _SCORED[self._device.type] // count))
         for number, rows in enumerate(evaluation_plan(data.lengths[split], size)):
+            if not goes_on(number):
+                return
             seed_batch(self._template.parts.seed, 0, number, 0)
             (one,) = map(self._moved, data.batch(split, [(rows, 1.0)])["parts"])
             with self._precision():
@@ -130,13 +160,13 @@ class Joint:
                 for take, own in zip(take_down, _slices(said, count), strict=True):
                     take(one, own)
 
-    def _train_mode(self) -> None:
-        """As the first run's model is, in which what is frozen stays in evaluation mode."""
-        for work in self._works:
-            set_modes(work.tuner.model)
-        modes = {name: module.training for name, module in self._works[0].tuner.model.named_modules()}
-        for name, module in self._template.tuner.model.named_modules():
-            module.training = modes[name]
+    def _losses(self, said: Any, part: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Losses and weights of the rows of each slice, (slices, rows)."""
+        sharp, *smooth = [task.loss(said, part, smooth=True) for task in self._tasks]
+        losses, weights = (each.view(len(self._works), -1) for each in sharp)
+        for other, _ in smooth:
+            losses = losses.lerp(other.view_as(losses), self._smoothing.to(losses.dtype)[:, None])
+        return losses, weights
 
     def _said(self, part: dict[str, Any]) -> Any:
         """What the models say of a part of a batch that holds the rows of all of them."""
@@ -148,10 +178,14 @@ class Joint:
     def _precision(self) -> Any:
         return autocast(self._template.parts.trainer.precision, self._device.type)
 
+    def _vector(self, values: Sequence[float]) -> torch.Tensor:
+        """A number for each run, in 64 bits, on the device, for which nobody waits."""
+        return torch.tensor(values, dtype=torch.float64).to(self._device, non_blocking=True)
+
     def _moved(self, part: dict[str, Any]) -> dict[str, Any]:
         """On the device."""
         moved: dict[str, Any] = tree_map(
-            lambda value: value.to(self._device) if isinstance(value, torch.Tensor) else value, part
+            lambda value: value.to(self._device, non_blocking=True) if isinstance(value, torch.Tensor) else value, part
         )
         return moved
 
@@ -166,18 +200,6 @@ def _even(planned: Sequence[tuple[list[int], float]]) -> tuple[list[tuple[list[i
     counts = [len(rows) for rows, _ in planned]
     most = max(counts)
     return [([*rows, *[rows[0]] * (most - len(rows))], scale) for rows, scale in planned], counts
-
-
-def _losses(tasks: Sequence[Task], said: Any, part: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Losses and weights of the rows of each slice, (slices, rows)."""
-    count = len(tasks)
-    if all(vars(task) == vars(tasks[0]) for task in tasks):
-        losses, weights = tasks[0].loss(said, part, smooth=True)
-        return losses.view(count, -1), weights.view(count, -1)
-    alone = {name: value for name, value in part.items() if name != "layout"}
-    slices = zip(tasks, _slices(said, count), _slices(alone, count), strict=True)
-    found = [task.loss(own, batch, smooth=True) for task, own, batch in slices]
-    return torch.stack([losses for losses, _ in found]), torch.stack([weights for _, weights in found])
 
 
 def _slices(values: Any, count: int) -> Iterator[Any]:

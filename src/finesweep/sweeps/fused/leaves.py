@@ -172,10 +172,27 @@ class OfSplit(Leaf):
 def _looked_up(weight: torch.Tensor, rows: Rows, ids: torch.Tensor, padding: int | None) -> torch.Tensor:
     """Of (slices, ids, size) for each slice's (…) ids (…, size). Padding gets no gradient."""
     ids = rows.expanded(ids)
-    first = torch.arange(rows.slices, device=ids.device) * weight.size(1)
-    places = (rows.of_slices(ids[..., None])[..., 0] + first[:, None]).view_as(ids)
-    found = functional.embedding(places, weight.flatten(0, 1))
+    flat = rows.of_slices(ids[..., None])[..., 0]
+    slices = torch.arange(rows.slices, device=ids.device)[:, None].expand_as(flat)
+    found: torch.Tensor = _Rows.apply(weight, slices, flat)
+    found = found.view(*ids.shape, -1)
     return found if padding is None else torch.where((ids == padding)[..., None], found.detach(), found)
+
+
+class _Rows(torch.autograd.Function):
+    """``weight[slices, ids]``, whose gradient goes to where it belongs. As a whole one, with zeros for all that are not
+    in the batch, it takes ten times as long: of 8 MiniLM 0.12 s, and 0.008."""
+
+    @staticmethod
+    def forward(ctx: Any, weight: torch.Tensor, slices: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
+        ctx.weight = weight
+        ctx.save_for_backward(slices, ids)
+        return weight[slices, ids]
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[None, None, None]:
+        ctx.weight.grad.index_put_(ctx.saved_tensors, gradient, accumulate=True)
+        return None, None, None
 
 
 class Dropout(nn.Module):
@@ -197,7 +214,7 @@ class Dropout(nn.Module):
 
 def drawn(values: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
     """Zeros in each (slices, …) with that slice's probability, and else what makes up for them."""
-    kept = kept.to(values.device).view(-1, *[1] * (values.dim() - 1))
+    kept = kept.view(-1, *[1] * (values.dim() - 1))
     return torch.where(torch.rand(values.shape, device=values.device) < kept, 1 / kept, 0.0).to(values.dtype)
 
 

@@ -1,13 +1,17 @@
 """A process that trains jobs of a sweep as one, and asks for more of them when some are over."""
 
-from collections.abc import Iterator
+import traceback
+from collections.abc import Iterator, Sequence
 from functools import partial
 from multiprocessing.connection import Connection
 
 import torch
 
-from finesweep.sweeps.fused.together import Run, Together
-from finesweep.sweeps.worker import Assignment, Driver
+from finesweep.config.errors import ApartError
+from finesweep.sweeps.fused.leaves import WHERE
+from finesweep.sweeps.fused.run import Run
+from finesweep.sweeps.fused.together import Together
+from finesweep.sweeps.worker import Assignment, Driver, further
 from finesweep.training.components import Components
 from finesweep.training.runner import steps
 
@@ -15,26 +19,39 @@ from finesweep.training.runner import steps
 _MOST = 64
 
 
-def train_together(first: Assignment, talk: Connection) -> None:
-    """Train a job and those that the driver gives with it. It is told how each of them ends."""
-    assert first.together is not None
-    try:
-        group = Together(Components.of(first.values))
-        most = first.together.most or min(_MOST, group.room())
-    except BaseException as error:
-        Driver(talk, 0, first.claim).ended(error)
-        return
-    count = at_work = 0
+def train_together(tasks: Sequence[Assignment], most: int | None, talk: Connection) -> None:
+    """Train jobs, and those that the driver gives with them. It is told how each of them ends.
 
-    def begun(task: Assignment) -> Run:
-        nonlocal count, at_work
-        driver = Driver(talk, count, task.claim)
-        count, at_work = count + 1, at_work + 1
+    Args:
+        tasks: at least two.
+        most: as many at a time; None is as many as fit into memory.
+    """
+    drivers: list[Driver] = []
+
+    def driver_of(task: Assignment) -> Driver:
+        drivers.append(Driver(talk, len(drivers), task.claim))
+        return drivers[-1]
+
+    told = [driver_of(task) for task in tasks]
+    try:
+        group = Together(Components.of(tasks[0].values))
+        most = most or min(_MOST, group.room())
+        if most < len(tasks):
+            raise ApartError("two of its kind do not fit into memory", where=WHERE)
+    except BaseException as error:
+        for driver in told:
+            driver.ended(error)
+        return
+    at_work = 0
+
+    def begun(task: Assignment, driver: Driver) -> Run:
+        nonlocal at_work
+        at_work += 1
         turns = steps(
             task.values, task.folder, command=task.command, overrides=task.overrides, sweep=task.sweep, like=None,
             supervisor=driver, threads=torch.get_num_threads(), hands=group,
         )  # fmt: skip
-        return Run(turns, partial(ended, driver))
+        return Run(turns, task.log, partial(ended, driver))
 
     def ended(driver: Driver, error: BaseException | None) -> None:
         nonlocal at_work
@@ -42,11 +59,10 @@ def train_together(first: Assignment, talk: Connection) -> None:
         driver.ended(error)
 
     def more() -> Iterator[Run]:
-        try:
-            if at_work < most:
-                talk.send(("more", 0, most - at_work))
-                yield from map(begun, talk.recv())
-        except (OSError, EOFError):  # the driver has died, and this process is about to be stopped
-            return
+        if at_work < most:
+            yield from (begun(task, driver_of(task)) for task in further(talk, most - at_work))
 
-    group.take([begun(first), *more()], more)
+    try:
+        group.take([*map(begun, tasks, told), *more()], more)
+    except Exception:  # of none of them; the driver finds this process gone, and has fewer train at a time
+        traceback.print_exc()

@@ -1,7 +1,7 @@
 """The parameters of several models in one piece, of which each model keeps a view; and one model that runs on all."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -53,7 +53,10 @@ class Stack:
         self.slice_by_slice = False
         self._replaced: dict[str, nn.Module] = {}
         self._scalings: list[tuple[dict[str, Any], dict[str, Any]]] = []
-        stacked = self._trainable(groups) | self._frozen(template, {name for group in groups for name in group})
+        trained = {name for group in groups for name in group}
+        for model in models:
+            share(model, template, trained)
+        stacked = self._trainable(groups) | self._frozen(template, trained)
         self._replace(stacked)
 
     def _trainable(self, groups: Sequence[Sequence[str]]) -> dict[str, nn.Parameter]:
@@ -83,19 +86,16 @@ class Stack:
         return stacked
 
     def _frozen(self, template: nn.Module, trainable: set[str]) -> dict[str, nn.Parameter]:
-        """Of what does not train, that which is not the same in all models. The rest the models take from one."""
+        """Of what does not train, that which is not the same in all models."""
         stacked = {}
         forced = any(_TOGETHER.search(name) for name in trainable)
         for name, parameter in template.named_parameters():
             if name in trainable:
                 continue
             every = [model.get_parameter(name) for model in self.models]
-            same = all(_same(own, parameter) for own in every)
+            same = all(own.data_ptr() == parameter.data_ptr() for own in every)
             self.differ |= not same
-            if same and not (forced and _TOGETHER.search(name)):
-                for own in every:
-                    own.data = parameter.data
-            else:
+            if not same or (forced and _TOGETHER.search(name)):
                 stacked[name] = nn.Parameter(torch.stack([own.detach() for own in every]), requires_grad=False)
         return stacked
 
@@ -123,7 +123,8 @@ class Stack:
             elif any(isinstance(each, nn.Dropout) for each in own):  # peft has nothing in its place where there is none
                 dropped = [float(getattr(each, "p", 0.0)) for each in own]
                 several = len(set(dropped)) > 1
-                leaves[name] = Dropout(self.rows, 1 - torch.tensor(dropped)) if several else nn.Dropout(dropped[0])
+                kept = 1 - torch.tensor(dropped, device=self.data[0].device)
+                leaves[name] = Dropout(self.rows, kept) if several else nn.Dropout(dropped[0])
         for name, leaf in leaves.items():
             self._replaced[name] = template.get_submodule(name)
             template.set_submodule(name, leaf)
@@ -134,7 +135,7 @@ class Stack:
     ) -> Leaf:
         if isinstance(module, SplitEmbedding):
             others = [each.others for each in own if isinstance(each, SplitEmbedding)]
-            shared = all(_same(each, module.others) for each in others)
+            shared = all(each is module.others for each in others)
             return OfSplit(module, self.rows, stacked, module.others if shared else torch.stack(others))
         kind = type(module).__name__
         make = LEAVES.get(type(module)) or NAMED.get(kind)
@@ -166,6 +167,8 @@ class Stack:
         for scaling, before in self._scalings:
             scaling.update(before)
         for own, gradient in self._own:
+            if not own.numel():  # of a run that is over
+                continue
             own.data = own.detach().clone()
             own.grad = gradient.clone() if gradient.any() else None  # of some of the batches that a step adds up
 
@@ -175,6 +178,25 @@ class Stack:
             if own.grad is not None and own.grad.data_ptr() != view.data_ptr():
                 view.copy_(own.grad)
                 own.grad = view
+
+
+def share(model: nn.Module, like: nn.Module, trained: Collection[str]) -> None:
+    """Let a model have from another what is the same in both and does not train, so that it is in memory once."""
+    for name, parameter in like.named_parameters():
+        if name not in trained and _same(own := model.get_parameter(name), parameter):
+            own.data = parameter.data
+    for name, module in like.named_modules():
+        if isinstance(module, SplitEmbedding):
+            split = model.get_submodule(name)
+            assert isinstance(split, SplitEmbedding)
+            if _same(split.others, module.others):
+                split.others = module.others
+
+
+def let_go(model: nn.Module) -> None:
+    """Give the memory back that a model takes which nobody needs any more, but something still refers to."""
+    for parameter in model.parameters():
+        parameter.grad, parameter.data = None, parameter.data.new_empty(0)
 
 
 def _common(tensors: Sequence[torch.Tensor]) -> torch.Size:

@@ -1,11 +1,12 @@
 """Runs that train together: the loop over batches is theirs in common, and all else each one's own, as when alone."""
 
 import gc
+import os
 import sys
+import time
 import warnings
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,66 +14,22 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
-from finesweep.config.errors import ApartError
+from finesweep.config.errors import ApartError, CrowdedError
 from finesweep.config.interrupt import Interrupted, StopRequest
-from finesweep.results.environment import free_memory
-from finesweep.results.record import RunRecord
+from finesweep.results.environment import PeakMemory, free_memory
 from finesweep.sweeps.fused.joint import Joint
 from finesweep.sweeps.fused.leaves import WHERE
+from finesweep.sweeps.fused.run import Run
+from finesweep.sweeps.fused.stack import share
 from finesweep.sweeps.fused.trainer import SliceTrainer
-from finesweep.tasks.base import Batch, Feature
 from finesweep.training.assemble import Assembled, assemble, assemble_like
-from finesweep.training.batch_size import need_of
+from finesweep.training.batch_size import need_of, rows_of_longest
 from finesweep.training.components import Components
 from finesweep.training.cpu import fast_cpu
-from finesweep.training.precision import autocast
-from finesweep.training.turns import Turn
 
 #: What of the memory that is free runs may take. And what each takes beside its gradient, its moments and its batch, in
 #: sizes of what it trains: its weights, here and in the model that is loaded, and what an optimizer step makes of them.
 _SHARE, _MORE = 0.8, 4
-Turns = Generator[Turn, None, RunRecord]
-
-
-@dataclass(eq=False)
-class Run:
-    """One of the runs, what it waits for, and how it ended: with a record or an error."""
-
-    turns: Turns
-    #: Is told of the end, with the error that it ended by.
-    ended: Callable[[BaseException | None], object] = repr  # which is heard by nobody
-    turn: Turn | None = None
-    record: RunRecord | None = None
-    error: BaseException | None = None
-
-    @property
-    def trainer(self) -> SliceTrainer:
-        assert self.turn is not None
-        trainer: SliceTrainer = self.turn.trainer
-        return trainer.of(self.turn.work)
-
-    @property
-    def work(self) -> Assembled:
-        assert self.turn is not None
-        return self.turn.work
-
-    def go_on(self, error: BaseException | None = None) -> None:
-        """To the next turn, as whoever took the last one says."""
-        try:
-            self.turn = next(self.turns) if error is None else self.turns.throw(error)
-        except StopIteration as end:
-            self.turn, self.record = None, end.value
-            self.ended(None)
-        except BaseException as ended:
-            self.end(ended)
-
-    def end(self, error: BaseException) -> None:
-        """It is over by an error."""
-        self.turn, self.error = None, error
-        self.ended(error)
-        each: BaseException | None = error
-        while each is not None:  # its frames hold all that the run had in memory
-            each.__traceback__, each = None, each.__context__
 
 
 class Together:
@@ -84,50 +41,53 @@ class Together:
     """
 
     def __init__(self, parts: Components) -> None:
-        self.stop = StopRequest()
+        self.stop, self.memory = StopRequest(), PeakMemory()
         self._template = work = assemble(parts, {})
-        device = next(work.tuner.model.parameters()).device
-        for split in ("train", "validation"):
-            work.data.reside(split, device)
+        for split in work.features:
+            work.data.reside(split, work.device)
         if work.cut == "whole":
             # A run alone pads, so that it drops the same at random if it keeps no states; which several cannot promise.
             work.cut = "parts"
-        self._on_cpu = parts.trainer.accelerator == "cpu"
+        # Without chunks of all lengths in each batch, batches of two epochs are of other lengths, and mostly padding.
+        self._in_step = work.batch["mix"] == 1
         self._members: list[Run] = []
         self._joint: Joint | None = None
 
     def room(self) -> int:
         """How many runs fit into the memory that is free, at least one."""
-        work = self._template
-        model, train = work.tuner.model, work.data.features["train"]
-        device = next(model.parameters()).device
-        free = free_memory(device, 1)
+        work, parts = self._template, self._template.parts
+        free = free_memory(work.device, 1)
         if free is None:
             return sys.maxsize
-
-        def batch_of(rows: Sequence[Feature]) -> dict[str, Any]:
-            return {name: each.to(device) for name, each in work.parts.task.collate(rows, work.tuner.frame).items()}
-
-        def forward(batch: Batch) -> Any:
-            with autocast(work.parts.trainer.precision, device.type):
-                return work.tuner(batch)
-
-        trained = sum(p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
-        each = need_of(work.parts.task, model, train, batch_of, forward)(work.batch["rows"]) + _MORE * trained
-        return max(1, int(_SHARE * free / each))
+        train = work.features["train"]
+        size = dict.fromkeys((True, False), 0)
+        for parameter in work.model.parameters():
+            size[parameter.requires_grad] += parameter.numel() * parameter.element_size()
+        need = need_of(parts.task, work.model, train, work.batch_of, work.forward)
+        each = need(rows_of_longest(parts.data, train)) + _MORE * size[True]
+        # Each run loads a whole model, before it shares what does not train.
+        return max(1, int((_SHARE * free - size[False]) / each))
 
     # --- for each run -------------------------------------------------------------------------------------------
 
     def assemble(self, parts: Components, batch: dict[str, int]) -> Assembled:
-        """What a run works with. Its batches are as large as those that it began with."""
-        work = assemble_like(self._template, parts)
-        work.batch |= batch
+        """What a run works with.
+
+        Raises:
+            ApartError: it goes on with one that had other batches.
+        """
+        template = self._template
+        if batch not in ({}, template.batch):
+            raise ApartError("it began with other batches", where=WHERE)
+        work = assemble_like(template, parts)
+        share(work.model, template.model, work.tuner.trainable())
+        work.fused = 1
         if not parts.trainer.save_model:
             return work
         whole = work.complete
 
         def complete() -> None:
-            for parameter in work.tuner.model.parameters():  # a merged model is not to change what others share with it
+            for parameter in work.model.parameters():  # a merged model is not to change what others share with it
                 if not parameter.requires_grad:
                     parameter.data = parameter.data.clone()
             whole()
@@ -150,9 +110,12 @@ class Together:
             more: gives further runs when some have ended.
         """
         runs = list(runs)
-        torch.use_deterministic_algorithms(self._template.parts.trainer.deterministic)
+        if self._template.parts.trainer.deterministic:  # as Lightning has it
+            torch.use_deterministic_algorithms(True)
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-        with self.stop, warnings.catch_warnings(), fast_cpu() if self._on_cpu else nullcontext():
+        on_cpu = self._template.device.type == "cpu"
+        with self.stop, warnings.catch_warnings(), fast_cpu() if on_cpu else nullcontext():
             warnings.filterwarnings("ignore", message="grad and param do not obey")  # views of one tensor
             for run in runs:
                 self._begin(run)
@@ -161,6 +124,8 @@ class Together:
                 if any(run.turn is None for run in runs) and self.stop.number is None:
                     runs = [run for run in runs if run.turn is not None]
                     self._forget()
+                    if self._in_step and runs:  # whom others would not catch up with
+                        continue
                     for run in (new := list(more())):
                         self._begin(run)
                     runs += new
@@ -185,10 +150,7 @@ class Together:
             self._train(runs)
         except BaseException as error:  # which is none of a single one
             if isinstance(error, torch.OutOfMemoryError):
-                error = ApartError(
-                    f"{len(runs)} runs at a time do not fit into memory", where=WHERE,
-                    remedy="set hydra.launcher.most",
-                )  # fmt: skip
+                error = CrowdedError(f"{len(runs)} runs at a time do not fit into memory", where=WHERE)
             for run in runs:
                 if run.turn is not None:
                     run.go_on(error)
@@ -223,9 +185,9 @@ class Together:
             self._finish(run)
         if over or not runs:
             return
-        first = min(run.trainer.batch for run in runs)
-        members = [run for run in runs if run.trainer.batch == first]
-        waiting = [run for run in runs if run.trainer.batch > first]
+        first = min(map(self._place, runs))
+        members = [run for run in runs if self._place(run) == first]
+        waiting = [run for run in runs if run not in members]
         joint = self._as_one(members)
         joint.begin([run.trainer for run in members])
         accumulate = members[0].work.parts.trainer.accumulate_grad_batches
@@ -235,18 +197,28 @@ class Together:
             for run in members:
                 if run.turn is not None and run.trainer.epoch_over:
                     self._alone(run, run.trainer.next_epoch)
-            if any(run.turn is None or run.trainer.finished for run in members):
+            if self._joint is not joint or any(run.turn is None or run.trainer.finished for run in members):
                 return
-            if any(run.trainer.batch == members[0].trainer.batch for run in waiting):
+            if any(self._place(run) == self._place(members[0]) for run in waiting):
                 return
 
+    def _place(self, run: Run) -> tuple[int, int]:
+        """Where a run stands, for those that can go on together."""
+        return run.trainer.current_epoch if self._in_step else 0, run.trainer.batch
+
     def _batch(self, joint: Joint, members: list[Run], whole: bool) -> None:
+        begun = time.perf_counter()
         trainers = [run.trainer for run in members]
         for run, trainer in zip(members, trainers, strict=True):
             self._alone(run, partial(trainer.call, "on_train_batch_start", {}, trainer.batch, module=False))
         for run, trainer, said in zip(members, trainers, joint.train(trainers, whole), strict=True):
             trainer.done(whole)
             self._alone(run, partial(trainer.call, "on_train_batch_end", *said, trainer.batch - 1))
+        if self._template.device.type == "cuda" and any(each.validates or each.epoch_over for each in trainers):
+            torch.cuda.synchronize()
+        took = time.perf_counter() - begun
+        for trainer in trainers:
+            trainer.seconds += took
 
     def _validate(self, runs: list[Run]) -> None:
         if runs:
@@ -281,8 +253,8 @@ class Together:
                 self._alone(run, partial(run.trainer.call, f"on_{split}_end", module=False))
 
     def _take_scores(self, runs: list[Run], split: str) -> None:
-        # Whoever trains as one is scored as one, also if not all want to know.
-        as_now = self._joint is not None and all(run in self._members for run in runs)
+        # Whoever trains as one is scored as one, unless most do not want to know.
+        as_now = all(run in self._members for run in runs) and 2 * len(runs) > len(self._members)
         joint = self._as_one(self._members if as_now else runs)
 
         def take_down(run: Run, batch: Any, said: Any) -> None:
@@ -291,7 +263,17 @@ class Together:
 
         for run in runs:
             run.work.tuner.begin_scoring()
-        joint.score(split, [partial(take_down, run) for run in self._members])
+        joint.score(split, [partial(take_down, run) for run in self._members], partial(self._goes_on, runs, split))
         for run in runs:
             if run.turn is not None:
                 self._alone(run, partial(run.work.tuner.end_scoring, split))
+
+    def _goes_on(self, runs: list[Run], split: str, batch: int) -> bool:
+        """Whether to score a batch. On a signal each run ends, with a checkpoint if there is something to keep."""
+        if self.stop.number is None:
+            return True
+        for run in runs:
+            if run.turn is not None:
+                self._alone(run, partial(run.trainer.call, f"on_{split}_batch_start", None, batch, module=False))
+            self._alone(run, self.stop.stop_if_asked)
+        return False

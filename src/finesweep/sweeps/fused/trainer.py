@@ -23,6 +23,8 @@ class SliceTrainer:
         self.global_step = self.current_epoch = 0
         #: Batches of the epoch that are done.
         self.batch = 0
+        #: That training took, of this run or of several; what else they do is not in them.
+        self.seconds = 0.0
         self.should_stop = False
         self.state = SimpleNamespace(fn="")
         self.strategy = SimpleNamespace(barrier=lambda: None)
