@@ -103,7 +103,9 @@ def test_a_killed_sweep_goes_on(tmp_path: Path) -> None:
         assert record.timing["tokens_seen"] == whole[name].timing["tokens_seen"]
 
 
-@pytest.mark.parametrize(("first", "then"), [("fused", "local"), ("local", "fused")])
+@pytest.mark.parametrize(
+    ("first", "then"), [("fused", "local"), pytest.param("local", "fused", marks=pytest.mark.slow)]
+)
 def test_one_launcher_goes_on_with_what_another_began(tmp_path: Path, first: str, then: str) -> None:
     command = ["train", "-m", *EXACT, "trainer.max_epochs=6", "trainer.checkpoint_minutes=0", "trainer.threads=1"]
     killing.finish(*command, "seed=1,2", f"hydra.sweep.dir={tmp_path}/whole")
@@ -120,7 +122,7 @@ def test_one_launcher_goes_on_with_what_another_began(tmp_path: Path, first: str
         assert record.metrics["validation"] == pytest.approx(expected.metrics["validation"], abs=1e-9)
 
 
-@pytest.mark.parametrize("pruner", ["null", "asha"])
+@pytest.mark.parametrize("pruner", [pytest.param("null", marks=pytest.mark.slow), "asha"])
 def test_a_search_trains_its_trials_as_one(
     sweep: Sweep, tmp_path: Path, capsys: pytest.CaptureFixture[str], pruner: str
 ) -> None:

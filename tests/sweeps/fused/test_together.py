@@ -1,6 +1,8 @@
 """Runs that train as one end as each of them ends alone: metrics, curves, weights, best epochs, and what goes wrong."""
 
 import csv
+import os
+import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,8 +12,10 @@ import torch
 from safetensors.torch import load_file
 
 from finesweep.config.errors import PrunedError, TrainingError
+from finesweep.config.interrupt import Interrupted
 from finesweep.results.record import RunRecord
 from finesweep.sweeps.fused.run import Run
+from finesweep.training.module import FineTuner
 from finesweep.training.supervision import Unsupervised
 from tests.conftest import ENCODERS
 from tests.sweeps.fused.conftest import EXACT, SHORT, Configured, Trained
@@ -106,10 +110,10 @@ def test_every_family_and_strategy(
         (["model.pretrained=false"], [["seed=1"], ["seed=2"], ["seed=3"]]),
         (["data=demo_topics"], [["seed=1"], ["seed=2"], ["seed=3"]]),
         (["data=demo_questions"], [["seed=1"], ["seed=2"], ["seed=3"]]),
-        (["data=demo_choices"], [["seed=1"], ["seed=2"], ["seed=3"]]),
+        pytest.param(["data=demo_choices"], [["seed=1"], ["seed=2"], ["seed=3"]], marks=pytest.mark.slow),
         (["data=demo_similarity"], [["seed=1"], ["seed=2"], ["seed=3"]]),
         (["data=demo_causal_text"], [["seed=1"], ["seed=2"], ["seed=3"]]),
-        (["data=demo_dialogues"], [["seed=1"], ["seed=2"], ["seed=3"]]),
+        pytest.param(["data=demo_dialogues"], [["seed=1"], ["seed=2"], ["seed=3"]], marks=pytest.mark.slow),
     ],
     ids=lambda value: " ".join(value) if value and isinstance(value[0], str) else None,
 )
@@ -181,19 +185,76 @@ def test_one_is_pruned_and_the_others_go_on(configured: Configured, alone: Train
 
 
 def test_the_base_is_kept_once(configured: Configured, together: Together, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What no run trains is one piece of memory for all of them."""
+    """What no run trains is one piece of memory for all of them, from when each has loaded its model."""
     from finesweep.sweeps.fused import joint as module
 
     seen: list[set[int]] = []
     made = module.Stack
 
-    def stack(*given: Any) -> Any:
-        built = made(*given)
-        name = next(name for name, p in built.models[0].named_parameters() if not p.requires_grad)
-        seen.append({model.get_parameter(name).data_ptr() for model in built.models})
-        return built
+    def stack(template: Any, models: Any, groups: Any) -> Any:
+        every = [template, *models]
+        frozen = [name for name, own in template.named_parameters() if not own.requires_grad]
+        base = [name for name in frozen if "original_module" not in name]  # which is the head before training
+        seen.extend({model.get_parameter(name).data_ptr() for model in every} for name in base)
+        return made(template, models, groups)
 
     monkeypatch.setattr(module, "Stack", stack)
     together(configured([*EXACT, "finetune_strategy=lora"], ["seed=1"], ["seed=2"], ["seed=3"]))
-    assert seen
+    assert len(seen) > 10
     assert all(len(pointers) == 1 for pointers in seen)
+
+
+def test_a_signal_is_heard_while_scoring(
+    configured: Configured, alone: Trained, together: Together, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each run has a checkpoint then, and goes on from there."""
+    values = configured(EXACT, ["seed=1"], ["seed=2"], ["seed=3"])
+    collect, scored = FineTuner.collect, 0
+
+    def signalled(tuner: FineTuner, *said: Any) -> None:
+        nonlocal scored
+        scored += tuner.trainer.global_step > 0
+        if scored == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+        collect(tuner, *said)
+
+    monkeypatch.setattr(FineTuner, "collect", signalled)
+    for run in together(values):
+        assert isinstance(run.error, Interrupted)
+    assert 0 < scored <= len(values)  # the batch that was being scored, and no other
+    monkeypatch.undo()
+    for record, run in zip(alone(values), together(values), strict=True):
+        assert run.record is not None
+        assert run.record.resumed[-1]["step"] == 3
+        assert run.record.metrics["validation"] == pytest.approx(record.metrics["validation"], abs=1e-6)
+
+
+class Stopping(Unsupervised):
+    """Stops a run after its first validation, as a signal does."""
+
+    def validated(self, number: int, epoch: int, value: float) -> None:
+        del number, epoch, value
+        raise Interrupted(signal.SIGTERM)
+
+
+def test_one_waits_for_another_to_catch_up(configured: Configured, alone: Trained, together: Together) -> None:
+    """Where batches are of one length those of two epochs do not go together: they would be padding for the most."""
+    common = [*EXACT, "data.max_batch_tokens=128", "trainer.max_epochs=3", "trainer.checkpoint_minutes=0"]
+    values = configured(common, ["seed=1"], ["seed=2"])
+    (first,) = together(values[:1], [Stopping()])
+    assert isinstance(first.error, Interrupted)
+    for record, run in zip(alone(values), together(values), strict=True):
+        assert run.record is not None
+        assert run.record.fused == 2
+        assert bool(run.record.resumed) == (run.record.seed == 1)
+        assert run.record.metrics["validation"] == pytest.approx(record.metrics["validation"], abs=1e-6)
+        assert run.record.timing["padding_fraction"] < record.timing["padding_fraction"] + 0.1
+
+
+@pytest.mark.parametrize("strategy", ["lora", "full"])
+def test_all_weights_in_16_bits(configured: Configured, alone: Trained, together: Together, strategy: str) -> None:
+    short = [*SHORT, "trainer.precision=bf16-true", "model.dtype=bfloat16", "model.dropout=0"]
+    values = configured([*short, f"finetune_strategy={strategy}"], ["seed=1"], ["seed=2"], ["seed=3"])
+    for record, run in zip(alone(values), together(values), strict=True):
+        assert run.record is not None
+        assert run.record.metrics["validation"]["loss"] == pytest.approx(record.metrics["validation"]["loss"], rel=0.05)

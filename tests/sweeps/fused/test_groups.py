@@ -1,0 +1,73 @@
+"""Which jobs ``hydra/launcher=fused`` trains as one, and what it does where they cannot."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from finesweep.cli import main
+from finesweep.results.record import RunRecord
+from tests.sweeps.fused.conftest import EXACT, SHORT
+from tests.training import killing
+
+Sweep = Callable[..., dict[str, RunRecord]]
+
+
+def records(folder: Path) -> dict[str, RunRecord]:
+    found = {file.parent.name: RunRecord.read(file.parent) for file in folder.glob("*/record.json")}
+    assert all(record.status == "ok" for record in found.values())
+    return found
+
+
+@pytest.fixture
+def sweep(tmp_path: Path) -> Sweep:
+    def start(*overrides: str) -> dict[str, RunRecord]:
+        command = ["train", "-m", f"hydra.sweep.dir={tmp_path}/sweep", "trainer.threads=1", "hydra/launcher=fused"]
+        assert main([*command, *overrides]) == 0
+        return records(tmp_path / "sweep")
+
+    return start
+
+
+def test_each_says_what_it_has_to_say_in_its_own_folder(sweep: Sweep, tmp_path: Path) -> None:
+    found = sweep(*SHORT, "finetune_strategy=frozen", "cache_gb=1e-9", "seed=1,2,3")  # which is too little for states
+    said = {name: (tmp_path / "sweep" / name / "log.txt").read_text() for name in found}
+    assert all(record.fused == 3 for record in found.values())
+    assert all(text.count("note:") == len(found[name].notes) > 0 for name, text in said.items())
+
+
+def test_a_single_job_is_a_run_alone(sweep: Sweep) -> None:
+    (record,) = sweep(*SHORT, "seed=1").values()
+    assert record.fused == 0
+
+
+def test_several_slots_share(sweep: Sweep) -> None:
+    found = sweep(*SHORT, "hydra.launcher.slots=2", "seed=1,2,3,4")
+    assert [record.fused for record in found.values()] == [2] * 4
+
+
+def test_only_the_same_dropout_goes_together_where_attention_has_one(sweep: Sweep) -> None:
+    found = sweep(*SHORT, "data=demo_causal_text", "model.dropout=0,0.1", "seed=1,2")
+    assert [record.fused for record in found.values()] == [2] * 4
+
+
+def test_a_group_that_is_killed_goes_on_as_two(tmp_path: Path) -> None:
+    """Whatever it was, it is no fault of all of them; and no job has failed for it."""
+    folder = tmp_path / "sweep"
+    process = killing.start(
+        "train", "-m", *EXACT, "trainer.max_epochs=6", "trainer.checkpoint_minutes=0", "trainer.threads=1",
+        "hydra/launcher=fused", "seed=1,2,3,4", f"hydra.sweep.dir={folder}", alone=True,
+    )  # fmt: skip
+    while not any(path.name >= "step-00000007" for path in folder.glob("seed=4/checkpoints/step-*")):
+        assert process.is_alive(), killing.said(process)
+        time.sleep(0.02)
+    os.kill(RunRecord.read(folder / "seed=1").process["pid"], signal.SIGKILL)
+    told = killing.said(process)
+    assert process.exitcode == 0, told
+    assert told.count("go on, 2 as one: killed by SIGKILL") == 1
+    found = records(folder)
+    assert len(found) == 4
+    assert all(record.fused == 2 and record.resumed[-1]["step"] > 0 for record in found.values())
