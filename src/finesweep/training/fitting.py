@@ -40,7 +40,8 @@ def fit_and_score(
     if selection.value is not None:
         load_weights(tuner.model, read(selection.checkpoints.best(selection.step))[0])
     tuner.log_scores = False
-    outcomes = {"validation": (yield from _score(trainer, work, "validation"))}
+    said = tuner.outcome if selection.step == selection.last_step else None  # if those were the last to be scored
+    outcomes = {"validation": said or (yield from _score(trainer, work, "validation"))}
     if "test" in work.examples.splits:
         tuner.log_scores = True
         outcomes["test"] = yield from _score(trainer, work, "test")
