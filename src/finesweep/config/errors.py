@@ -57,6 +57,12 @@ class ApartError(UserError):
     how: ClassVar[str] = "apart"
 
 
+class AloneError(ApartError):
+    """It is one run alone that cannot train with others."""
+
+    how = "alone"
+
+
 class CrowdedError(ApartError):
     """So many runs cannot train as one; fewer can."""
 

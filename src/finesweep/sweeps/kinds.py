@@ -21,6 +21,8 @@ class Kinds:
         #: Kinds of which so many can train as one, and those whose jobs must have the same dropout too.
         self._most: dict[str, int] = {}
         self._by_dropout: set[str] = set()
+        #: Jobs, by their hash, of which each for itself cannot train with others.
+        self._alone: set[str] = set()
 
     def of(self, job: Job) -> str:
         """The kind of a job."""
@@ -41,17 +43,24 @@ class Kinds:
         if kind not in self._apart and (why := apart(job.values)):
             self._set_apart(job, why)
         most = self._most.get(kind, self._settings.most)
-        return None if kind in self._apart or most == 1 else replace(self._settings, most=most)
+        alone = kind in self._apart or job.hash in self._alone
+        return None if alone or most == 1 else replace(self._settings, most=most)
 
     def told(self, job: Job, how: str, why: str, count: int) -> None:
         """So many jobs of a kind did not train as one.
 
         Args:
-            how: ``apart``, ``crowded`` or ``unlike``, see :class:`finesweep.config.errors.ApartError`.
+            how: ``apart``, ``alone``, ``crowded`` or ``unlike``, see :class:`finesweep.config.errors.ApartError`.
         """
         kind = self.of(job)
-        if how == "unlike":
-            self._by_dropout.add(kind)
+        if how == "alone":
+            self._say(f"{job.name} trains alone: {why}")
+            self._alone.add(job.hash)
+        elif how == "unlike":
+            group = self._groups[job.hash]
+            if group not in self._by_dropout:
+                self._say(f"{job.name} trains as one with jobs of the same model.dropout alone: {why}")
+            self._by_dropout.add(group)
         elif how == "crowded" and count > 3:
             if self._most.get(kind, count) >= count:
                 self._say(f"{job.name} and others of its kind go on, {count // 2} as one: {why}")

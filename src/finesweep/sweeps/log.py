@@ -2,30 +2,35 @@
 
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 
-@contextmanager
-def said_to(log: Path | None) -> Iterator[None]:
-    """Inside, what this process says goes to the end of a file, libraries in C not excepted; None leaves it."""
-    if log is None:
-        yield
-        return
-    log.parent.mkdir(parents=True, exist_ok=True)
-    before = [os.dup(number) for number in (1, 2)]
-    try:
-        with log.open("a") as stream:
-            _to([stream.fileno()] * 2)
-        yield
-    finally:
-        _to(before)
-        for each in before:
-            os.close(each)
+class Log:
+    """Inside of ``with``, what this process says goes to the end of a file, libraries in C not excepted.
+
+    It may be entered again and again, for which the file stays open until :meth:`close`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+        self._before: list[tuple[int, int]] = []
+
+    def __enter__(self) -> None:
+        self._before.append((os.dup(1), os.dup(2)))
+        _say_to(self._file, self._file)
+
+    def __exit__(self, *_: object) -> None:
+        before = self._before.pop()
+        _say_to(*before)
+        for file in before:
+            os.close(file)
+
+    def close(self) -> None:
+        os.close(self._file)
 
 
-def _to(files: list[int]) -> None:
+def _say_to(*files: int) -> None:
     """Let standard output and standard error be these."""
     sys.stdout.flush()
     sys.stderr.flush()

@@ -28,6 +28,8 @@ class Worker:
     alive: Connection
     #: That it had at a time, at most.
     jobs: int = 1
+    #: Whether they were too many, so that the next ones are for another process.
+    crowded: bool = False
     started: float = field(default_factory=time.monotonic)
     #: What its end is to be called and why, if it was told to stop; and when it is killed if it does not.
     stopped: tuple[str, str] | None = None
@@ -98,6 +100,11 @@ class Pool:
         """The numbers of the slots in which nothing runs."""
         taken = {worker.slot for worker in self.workers}
         return [slot for slot in range(self.slots) if slot not in taken]
+
+    @property
+    def sharing(self) -> int:
+        """How many slots may share the memory of a device, or of the machine where there is none."""
+        return -(-self.slots // max(1, len({*map(tuple, self._devices)})))
 
     def devices(self, slot: int) -> str | None:
         """What a job in a slot may see of the GPUs; None where there are none."""

@@ -96,8 +96,14 @@ class Search(Source):
     @property
     def at_once(self) -> float:
         settings = self._plan.settings
-        learns = settings.sampler in ("tpe", "cmaes")
-        return max(2, settings.startup_trials) * len(self._plan.replicates) if learns else super().at_once
+        if settings.sampler not in ("tpe", "cmaes"):
+            return super().at_once
+        return max(2, settings.startup_trials) * (1 if self._scouted else len(self._plan.replicates))
+
+    @property
+    def _scouted(self) -> bool:
+        """Whether the first replicate of a trial goes before the others."""
+        return self._plan.settings.pruner is not None or self._race is not None
 
     def next(self) -> Job | None:
         """The next replicate of a trial at work, or the first of a new one."""
@@ -106,9 +112,8 @@ class Search(Source):
         return job
 
     def _waiting_job(self) -> Job | None:
-        scouted = self._plan.settings.pruner is not None or self._race is not None
         for live in self._live.values():
-            if live.waiting and not (scouted and not live.records and live.at_work):
+            if live.waiting and not (self._scouted and not live.records and live.at_work):
                 live.at_work += 1
                 return live.waiting.popleft()
         return None

@@ -137,7 +137,7 @@ class Sweep:
             return None
         task = Assignment(
             job.values, folder, self._command, job.overrides, self.folder.name, claim, self._pool.visible(slot),
-            self._settings.threads, self._pool.slots, self._kinds.together(job),
+            self._settings.threads, self._pool.slots, self._pool.sharing, self._kinds.together(job),
         )  # fmt: skip
         self._tries[job.hash] += 1
         self._board.started(job.name, claim.attempt)
@@ -148,12 +148,15 @@ class Sweep:
         running = self._running[id(worker)]
         found: list[Assignment] = []
         settings = self._kinds.together(running[0].job)
-        if self._stopping or self._leaving or worker.stopped or settings is None:
+        if self._stopping or self._leaving or worker.stopped or worker.crowded or settings is None:
             return found
         at_work = sum(not each.over for each in running)
         fair = math.ceil(self._board.open / self._pool.slots)  # other slots want some too
-        most = min(settings.most or math.inf, fair, self._source.at_once)
-        wanted = min(wanted, int(most) - at_work)
+        busy = sum(not each.over for each in chain(*self._running.values()))
+        limits = [wanted, fair - at_work, self._source.at_once - busy]
+        if settings.most is not None:
+            limits.append(settings.most - at_work)
+        wanted = int(min(limits))
         for job in self._alike(self._kinds.of(running[0].job)) if wanted > 0 else ():
             if (task := self._assignment(worker.slot, job)) is not None:
                 found.append(task[0])
@@ -169,13 +172,11 @@ class Sweep:
             for job in [job for job in waiting if self._kinds.of(job) == kind]:
                 waiting.remove(job)
                 yield job
-        others = 0
-        while others < self._source.at_once and (new := self._source.next()) is not None:
+        while len(self._held) < self._source.at_once and (new := self._source.next()) is not None:
             if self._kinds.of(new) == kind:
                 yield new
             else:
                 self._held.append(new)
-                others += 1
 
     def _is_over(self, job: Job, record: RunRecord) -> bool:
         """Whether it is done, by another sweeper or another trial, or has failed there while we were at work."""
@@ -239,6 +240,7 @@ class Sweep:
         late = worker.stopped is not None and (how, what) == worker.stopped and how == "failed"
         if late and not running.longer_than(self._settings.timeout_minutes):
             how, what = "again", ""  # for the time of another was up that trains as one with it
+        worker.crowded |= how == "crowded"
         self._ended(running, how, what, worker.jobs)
 
     def _ended(self, running: Running, how: str, what: str, jobs: int) -> None:
@@ -256,7 +258,7 @@ class Sweep:
             self._elsewhere_again(job)
             return
         record = running.record()
-        if how in ("again", "apart", "crowded", "unlike"):
+        if how in ("again", "apart", "alone", "crowded", "unlike"):
             if how != "again":
                 self._kinds.told(job, how, what, jobs)
             running.claim.end(how)

@@ -19,7 +19,7 @@ from finesweep.config.interrupt import Interrupted, interruptible
 from finesweep.results.lock import LiveError
 from finesweep.results.record import LOG
 from finesweep.sweeps.ledger import Claim
-from finesweep.sweeps.log import said_to
+from finesweep.sweeps.log import Log
 from finesweep.sweeps.settings import Fused
 
 #: Seconds that a worker has for a checkpoint once its driver is dead.
@@ -36,6 +36,7 @@ class Assignment:
         threads: of the CPU; None takes an equal share of what one job alone would have, so that in a sweep with one
             slot a job is the single run, digit for digit.
         slots: jobs that may run side by side.
+        sharing: processes that may share the memory of its device.
         together: if more jobs are to train with it, which are asked for.
     """
 
@@ -48,6 +49,7 @@ class Assignment:
     devices: str | None
     threads: int | None
     slots: int
+    sharing: int = 1
     together: Fused | None = None
 
     @property
@@ -70,7 +72,7 @@ def work(task: Assignment, talk: Connection, alive: Connection) -> None:
     if task.devices is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = task.devices
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with said_to(task.log):
+    with Log(task.log):
         logging.basicConfig(stream=sys.stderr, format="  note: %(message)s", level=logging.WARNING)
         _work(task, talk)
 

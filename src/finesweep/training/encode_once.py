@@ -25,6 +25,9 @@ from finesweep.training.components import Components, Features
 from finesweep.training.features import Stored
 from finesweep.training.states import Maker, Replay, Store
 
+#: Splits whose rows come again and again in a run; others do in a sweep.
+_AGAIN = ("train", "validation")
+
 
 @dataclass(frozen=True)
 class Encoded:
@@ -33,7 +36,7 @@ class Encoded:
     Attributes:
         replay: its layers, which return it; None where they compute it in each batch.
         whole: whether that is all layers that the model has.
-        rows: of each split: those of the training and of validation come again and again, all of them in a sweep.
+        rows: of each split, that of a test only where there is room for it.
         seconds: that it took to get there.
         why_not: what a user should know if it is not kept.
     """
@@ -77,9 +80,16 @@ def encode_once(
             assert found is not None  # as it was of the first row
             return found
 
+        total = 0
         for split, each in stored.items():
             maker = Maker(each.lengths, like, partial(states, split))
+            total += maker.size
+            once = split not in _AGAIN
+            if once and total > store.limit:  # for which the others would have to go
+                continue
             found = store.rows({**key, "after": replay.name, "features": each.key}, maker)
+            if found is None and once:
+                continue
             if found is None:
                 replay.remove()
                 size = f"{maker.size / 1e9:.1f} GB of states are more than cache_gb allows or the disk has room for"

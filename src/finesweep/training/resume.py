@@ -38,6 +38,7 @@ class Checkpointer(pl.Callback):
 
     def __init__(
         self,
+        work: Assembled,
         checkpoints: Checkpoints,
         identity: dict[str, Any],
         minutes: float | None,
@@ -48,6 +49,7 @@ class Checkpointer(pl.Callback):
         supervisor: Supervisor,
         averaging: Averaging,
     ) -> None:
+        self._work = work
         self._checkpoints, self._identity, self._minutes = checkpoints, identity, minutes
         self._selection, self._monitor, self._curves, self._stop = selection, monitor, curves, stop
         self._supervisor, self.averaging = supervisor, averaging
@@ -148,13 +150,16 @@ class Checkpointer(pl.Callback):
             "curves": list(self._curves.rows.items()),
             "optimizer": optimizer,
             "precision": trainer.precision_plugin.state_dict(),
+            "fused": self._work.fused,
         }
         self._checkpoints.save(kept, state, step=trainer.global_step, best=self._selection.step)
 
-    def restore(self, tensors: dict[str, torch.Tensor], state: State, trainer: Any, work: Assembled) -> None:
+    def restore(self, tensors: dict[str, torch.Tensor], state: State, trainer: Any) -> None:
         """Put everything back but the optimizer, which is not there before the training starts."""
+        work = self._work
         load_weights(work.tuner.model, _below(tensors, _MODEL))
         self.averaging.load(_below(tensors, _AVERAGE), state["step"], work.tuner)
+        work.fused = max(work.fused, state.get("fused", 0))
         self._tensors, self._state = tensors, state
         self._selection.load_state_dict(state["selection"])
         self._monitor.load_state_dict(state["monitor"])

@@ -110,10 +110,12 @@ def steps(
             else:
                 on_each_device(parts.trainer.devices, _on_own_device, record, values, sweep, supervisor, threads)
             record = RunRecord.read(folder)  # as whoever trained has left it
-        except (ChangedError, ApartError):
+        except (ChangedError, ApartError) as error:
             supervisor.check()
             if before:
                 write_atomically(folder / FILE, before)  # it can still go on with what it was begun with
+            elif any((folder / "checkpoints").glob("step-*")):
+                RunRecord.read(folder).end("interrupted", str(error))
             else:
                 (folder / FILE).unlink(missing_ok=True)  # or begin, alone
             raise
@@ -160,12 +162,12 @@ def _on_device(
     """Set the process up for the training, and train."""
     parts = Components.of(values)
     # Other threads, other last digits: a run that goes on or is done again has as many as it began with.
-    torch.set_num_threads(parts.trainer.threads or (record.environment or record.reproduces).get("threads") or threads)
+    before = (record.environment or record.reproduces).get("threads")
+    torch.set_num_threads(hands.threads or parts.trainer.threads or before or threads)
     try:
         yield from _train(rank, record, parts, values, sweep, supervisor, hands)
     except torch.OutOfMemoryError as error:
-        remedy = "data.batch_size=auto finds a batch that fits, trainer.gradient_checkpointing=true needs less"
-        raise TrainingError("the GPU ran out of memory", where="training", remedy=remedy) from error
+        raise hands.out_of_memory() from error
     except RuntimeError as error:
         if not of_compiler(error):
             raise
@@ -203,7 +205,9 @@ def _train(
         identity["trained_sub_words"] = work.trained_sub_words
     minutes = parts.trainer.checkpoint_minutes
     averaging = Averaging(parts.trainer.ema_decay)
-    keeper = Checkpointer(checkpoints, identity, minutes, selection, monitor, curves, hands.stop, supervisor, averaging)
+    keeper = Checkpointer(
+        work, checkpoints, identity, minutes, selection, monitor, curves, hands.stop, supervisor, averaging
+    )
     latest, notes = latest_state(checkpoints, identity, record, here) if record.resumed else (None, [])
     if rank == 0:
         supervisor.check()
@@ -218,7 +222,7 @@ def _train(
     loggers = [curves, *parts.logger.build(record, values, sweep)] if rank == 0 else []
     trainer = hands.trainer(parts, loggers, [*callbacks, keeper], record.folder)
     if latest is not None:
-        keeper.restore(*latest, trainer, work)
+        keeper.restore(*latest, trainer)
     outcomes = yield from fit_and_score(trainer, work, selection, keeper, hands.stop)
     if rank != 0:
         return

@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol, TypeVar
 
 import pytorch_lightning as pl
 
+from finesweep.config.errors import TrainingError, UserError
 from finesweep.config.interrupt import StopRequest
 from finesweep.results.environment import PeakMemory
 from finesweep.training.assemble import Assembled, assemble
@@ -37,10 +38,12 @@ class Hands(Protocol):
     Attributes:
         stop: holds signals back while there is more to save than a checkpoint has.
         memory: what the training takes, or that of several.
+        threads: of the CPU, where no run has a say in it.
     """
 
     stop: StopRequest
     memory: PeakMemory
+    threads: int | None
 
     def assemble(self, parts: Components, batch: dict[str, int]) -> Assembled:
         """What the training works with, see :func:`assemble`."""
@@ -50,9 +53,15 @@ class Hands(Protocol):
         """What the callbacks see of the training."""
         ...
 
+    def out_of_memory(self) -> UserError:
+        """What it means that there was not enough."""
+        ...
+
 
 class Alone:
     """Lightning trains one run."""
+
+    threads: int | None = None
 
     def __init__(self, settings: TrainerSettings) -> None:
         # Of several devices the first is told to stop by who started it, which may have been told more than once.
@@ -60,6 +69,10 @@ class Alone:
         self.memory = PeakMemory()
         self.assemble, self.trainer = assemble, lightning_trainer
         self._on_cpu = settings.accelerator == "cpu"
+
+    def out_of_memory(self) -> UserError:
+        remedy = "data.batch_size=auto finds a batch that fits, trainer.gradient_checkpointing=true needs less"
+        return TrainingError("the GPU ran out of memory", where="training", remedy=remedy)
 
     def take(self, turns: Generator[Turn, None, T]) -> T:
         """Take the turns as they come; what the run returns."""

@@ -14,7 +14,6 @@ from weakref import WeakValueDictionary
 import numpy as np
 import torch
 
-from finesweep.config.errors import UnlikeError
 from finesweep.data.batch_plan import lengths_of
 from finesweep.data.layout import Layout, layout
 from finesweep.strategies.anatomy import layer_stacks, stacks_if_any
@@ -51,6 +50,8 @@ class Unpadded:
         self.dropouts: Sequence[float | None] | None = None
         #: Of the batch, by the dropout of a layer, see :meth:`_dropouts`.
         self._dropped: dict[float, list[float | torch.Tensor]] = {}
+        #: Whether each row of attention may have a dropout of its own, known once it :meth:`agrees`.
+        self.grouped = True
         FUNCTIONS.register(_NAME, _attention)
         _OF_CONFIG[id(model.config)] = self
         self._hooks = [
@@ -124,8 +125,7 @@ class Unpadded:
         seen = [None if causal else mask for mask in self._seen(named.get("sliding_window"))]
         dropouts = self._dropouts(named.get("dropout", 0.0), module.training)
         several, grouped = isinstance(dropouts[0], torch.Tensor), not causal and query.shape == key.shape == value.shape
-        if several and not grouped:
-            raise UnlikeError("this attention has one dropout for all runs", where="model.dropout")
+        self.grouped = self.grouped and grouped
         if several or (grouped and dropouts[0] and query.device.type == "cpu"):
             out = GroupedAttention.apply(*flat, self._layout, seen, dropouts, scale)
             return out[None], None

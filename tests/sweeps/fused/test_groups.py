@@ -70,4 +70,4 @@ def test_a_group_that_is_killed_goes_on_as_two(tmp_path: Path) -> None:
     assert told.count("go on, 2 as one: killed by SIGKILL") == 1
     found = records(folder)
     assert len(found) == 4
-    assert all(record.fused == 2 and record.resumed[-1]["step"] > 0 for record in found.values())
+    assert all(record.fused == 4 and record.resumed[-1]["step"] > 0 for record in found.values())

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
-from finesweep.config.errors import ApartError, UnlikeError
+from finesweep.config.errors import ApartError
 from finesweep.data.batch_plan import evaluation_plan
 from finesweep.strategies.base import set_modes
 from finesweep.sweeps.fused.leaves import WHERE
@@ -17,6 +17,7 @@ from finesweep.sweeps.fused.stack import Stack
 from finesweep.sweeps.fused.trainer import SliceTrainer
 from finesweep.training.assemble import Assembled
 from finesweep.training.module import FineTuner, seed_batch, seed_generators
+from finesweep.training.optimizers import parameter_groups
 from finesweep.training.precision import autocast
 
 #: Rows of a split that are scored at a time, of all runs: a GPU wants many, the caches of a CPU take no more. MiniLM
@@ -37,15 +38,14 @@ class Joint:
 
     def __init__(self, template: Assembled, works: Sequence[Assembled]) -> None:
         self._template, self._works = template, works
-        tuners = [work.tuner for work in works]
-        groups = _names(tuners[0])
-        if any(_names(tuner) != groups for tuner in tuners):
+        groups = _names(works[0].tuner)
+        if any(_names(work.tuner) != groups for work in works):
             raise ApartError("parameters are grouped otherwise for the optimizers of other runs", where=WHERE)
-        self._stack = Stack(template.tuner.model, [tuner.model for tuner in tuners], groups)
+        self._stack = Stack(template.tuner.model, [work.tuner.model for work in works], groups)
         self.part = self._stack.release
-        if error := self._unfit():
+        if self._stack.differ and template.tuner.replay is not None:
             self.part()
-            raise error
+            raise ApartError("what is frozen differs from run to run, and its states with it", where=WHERE)
         self._device = self._stack.data[0].device
         self._step: Callable[[torch.Tensor], None] | None = None
         # A loss grows with label smoothing as a straight line does: that of any follows from two.
@@ -54,24 +54,10 @@ class Joint:
         if len(set(smoothing)) > 1:
             self._tasks = [replace(each, label_smoothing=share) for each in self._tasks for share in (0.0, 0.5)]  # type: ignore[call-arg]
         self._smoothing = self._vector([2 * share for share in smoothing])
-        self._modes: dict[str, bool] = {}
         self._begins = False
         if (unpadded := template.tuner.unpadded) is not None:  # all have a dropout of their own, or none
-            unpadded.dropouts = None if works[0].parts.model.dropout is None else self._dropouts
-
-    @property
-    def _dropouts(self) -> list[float | None]:
-        return [work.parts.model.dropout for work in self._works]
-
-    def _unfit(self) -> ApartError | None:
-        """Why they cannot be one."""
-        own = self._template
-        if self._stack.differ and own.tuner.replay is not None:
-            return ApartError("what is frozen differs from run to run, and its states with it", where=WHERE)
-        padded = own.tuner.unpadded is None and not self._stack.slice_by_slice
-        if padded and any(each != own.parts.model.dropout for each in self._dropouts):
-            return UnlikeError("attention with padding has one dropout for all runs", where="model.dropout")
-        return None
+            dropouts = [work.parts.model.dropout for work in works]
+            unpadded.dropouts = None if dropouts[0] is None else dropouts
 
     def begin(self, trainers: Sequence[SliceTrainer]) -> None:
         """Be ready to train, with what the runs' own optimizers know, if that is not so already."""
@@ -84,9 +70,7 @@ class Joint:
         self._begins = True
         for work in self._works:
             work.fused = max(work.fused, len(self._works))
-        # What is frozen stays in evaluation mode, and so is not the same in all strategies.
-        set_modes(self._works[0].tuner.model)
-        self._modes = {name: module.training for name, module in self._works[0].tuner.model.named_modules()}
+        self._train_mode()
 
     def train(self, trainers: Sequence[SliceTrainer], whole: bool) -> list[tuple[dict[str, Any], dict[str, int]]]:
         """A batch of each run, with an optimizer step if their gradients are whole.
@@ -96,8 +80,7 @@ class Joint:
         """
         assert self._step is not None
         if not self._template.tuner.model.training:  # it has scored since
-            for name, module in self._template.tuner.model.named_modules():
-                module.training = self._modes[name]
+            self._train_mode()
         if self._begins:  # perhaps with gradients of a checkpoint
             self._stack.adopt_gradients()
         self._begins = False
@@ -160,6 +143,14 @@ class Joint:
                 for take, own in zip(take_down, _slices(said, count), strict=True):
                     take(one, own)
 
+    def _train_mode(self) -> None:
+        """As the runs' own models are, in which what is frozen stays in evaluation mode."""
+        for work in self._works:
+            set_modes(work.tuner.model)
+        modes = {name: module.training for name, module in self._works[0].tuner.model.named_modules()}
+        for name, module in self._template.tuner.model.named_modules():
+            module.training = modes[name]
+
     def _losses(self, said: Any, part: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
         """Losses and weights of the rows of each slice, (slices, rows)."""
         sharp, *smooth = [task.loss(said, part, smooth=True) for task in self._tasks]
@@ -192,7 +183,7 @@ class Joint:
 
 def _names(tuner: FineTuner) -> list[list[str]]:
     """The parameters that the optimizer of a run has, by group."""
-    return [group["names"] for group in tuner.configure_optimizers()["optimizer"].param_groups]
+    return [group["names"] for group in parameter_groups(tuner.model, tuner.trainable(), tuner.optimizer_settings)]
 
 
 def _even(planned: Sequence[tuple[list[int], float]]) -> tuple[list[tuple[list[int], float]], list[int]]:

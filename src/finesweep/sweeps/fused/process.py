@@ -1,5 +1,7 @@
 """A process that trains jobs of a sweep as one, and asks for more of them when some are over."""
 
+import os
+import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -11,6 +13,7 @@ from finesweep.config.errors import ApartError
 from finesweep.sweeps.fused.leaves import WHERE
 from finesweep.sweeps.fused.run import Run
 from finesweep.sweeps.fused.together import Together
+from finesweep.sweeps.log import Log
 from finesweep.sweeps.worker import Assignment, Driver, further
 from finesweep.training.components import Components
 from finesweep.training.runner import steps
@@ -26,43 +29,46 @@ def train_together(tasks: Sequence[Assignment], most: int | None, talk: Connecti
         tasks: at least two.
         most: as many at a time; None is as many as fit into memory.
     """
-    drivers: list[Driver] = []
+    count = at_work = 0
 
     def driver_of(task: Assignment) -> Driver:
-        drivers.append(Driver(talk, len(drivers), task.claim))
-        return drivers[-1]
+        nonlocal count
+        count += 1
+        return Driver(talk, count - 1, task.claim)
 
-    told = [driver_of(task) for task in tasks]
-    try:
-        group = Together(Components.of(tasks[0].values))
-        most = most or min(_MOST, group.room())
-        if most < len(tasks):
-            raise ApartError("two of its kind do not fit into memory", where=WHERE)
-    except BaseException as error:
-        for driver in told:
-            driver.ended(error)
-        return
-    at_work = 0
-
-    def begun(task: Assignment, driver: Driver) -> Run:
+    def begun(task: Assignment) -> Run:
         nonlocal at_work
         at_work += 1
+        driver, log = driver_of(task), Log(task.log)
         turns = steps(
             task.values, task.folder, command=task.command, overrides=task.overrides, sweep=task.sweep, like=None,
             supervisor=driver, threads=torch.get_num_threads(), hands=group,
         )  # fmt: skip
-        return Run(turns, task.log, partial(ended, driver))
+        return Run(turns, log, partial(ended, driver, log))
 
-    def ended(driver: Driver, error: BaseException | None) -> None:
+    def ended(driver: Driver, log: Log, error: BaseException | None) -> None:
         nonlocal at_work
         at_work -= 1
         driver.ended(error)
+        log.close()
 
     def more() -> Iterator[Run]:
-        if at_work < most:
-            yield from (begun(task, driver_of(task)) for task in further(talk, most - at_work))
+        if at_work < limit:
+            yield from map(begun, further(talk, limit - at_work))
 
     try:
-        group.take([*map(begun, tasks, told), *more()], more)
-    except Exception:  # of none of them; the driver finds this process gone, and has fewer train at a time
+        group = Together(Components.of(tasks[0].values))
+        limit = most or min(_MOST, group.room(tasks[0].sharing))
+        if limit < len(tasks):
+            raise ApartError("two of its kind do not fit into memory", where=WHERE)
+    except BaseException as error:
+        for task in tasks:
+            with Log(task.log):
+                driver_of(task).ended(error)
+        return
+    try:
+        group.take([*map(begun, tasks), *more()], more)
+    except Exception:  # none of the runs' own; the driver finds this process gone, and fewer go on as one
         traceback.print_exc()
+        sys.stderr.flush()
+        os._exit(1)

@@ -14,11 +14,11 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
-from finesweep.config.errors import ApartError, CrowdedError
+from finesweep.config.errors import AloneError, CrowdedError, UnlikeError
 from finesweep.config.interrupt import Interrupted, StopRequest
 from finesweep.results.environment import PeakMemory, free_memory
 from finesweep.sweeps.fused.joint import Joint
-from finesweep.sweeps.fused.leaves import WHERE
+from finesweep.sweeps.fused.leaves import WHERE, WHOLE
 from finesweep.sweeps.fused.run import Run
 from finesweep.sweeps.fused.stack import share
 from finesweep.sweeps.fused.trainer import SliceTrainer
@@ -42,19 +42,28 @@ class Together:
 
     def __init__(self, parts: Components) -> None:
         self.stop, self.memory = StopRequest(), PeakMemory()
+        self.threads: int | None = torch.get_num_threads()
         self._template = work = assemble(parts, {})
         for split in work.features:
             work.data.reside(split, work.device)
         if work.cut == "whole":
             # A run alone pads, so that it drops the same at random if it keeps no states; which several cannot promise.
             work.cut = "parts"
+        unpadded, modules = work.tuner.unpadded, work.model.modules()
+        self._several_dropouts = (
+            any(type(each).__name__ in WHOLE for each in modules) if unpadded is None else unpadded.grouped
+        )
         # Without chunks of all lengths in each batch, batches of two epochs are of other lengths, and mostly padding.
         self._in_step = work.batch["mix"] == 1
         self._members: list[Run] = []
         self._joint: Joint | None = None
 
-    def room(self) -> int:
-        """How many runs fit into the memory that is free, at least one."""
+    def room(self, sharing: int) -> int:
+        """How many runs fit into the memory that is free, at least one.
+
+        Args:
+            sharing: processes that do so.
+        """
         work, parts = self._template, self._template.parts
         free = free_memory(work.device, 1)
         if free is None:
@@ -66,7 +75,7 @@ class Together:
         need = need_of(parts.task, work.model, train, work.batch_of, work.forward)
         each = need(rows_of_longest(parts.data, train)) + _MORE * size[True]
         # Each run loads a whole model, before it shares what does not train.
-        return max(1, int((_SHARE * free - size[False]) / each))
+        return max(1, int((_SHARE * free / sharing - size[False]) / each))
 
     # --- for each run -------------------------------------------------------------------------------------------
 
@@ -74,11 +83,13 @@ class Together:
         """What a run works with.
 
         Raises:
-            ApartError: it goes on with one that had other batches.
+            ApartError: it cannot train with the others.
         """
         template = self._template
         if batch not in ({}, template.batch):
-            raise ApartError("it began with other batches", where=WHERE)
+            raise AloneError("it began with other batches", where=WHERE)
+        if parts.model.dropout != template.parts.model.dropout and not self._several_dropouts:
+            raise UnlikeError("this attention has one dropout for all runs", where="model.dropout")
         work = assemble_like(template, parts)
         share(work.model, template.model, work.tuner.trainable())
         work.fused = 1
@@ -101,6 +112,10 @@ class Together:
         del folder
         return SliceTrainer(parts, loggers, callbacks)
 
+    def out_of_memory(self) -> CrowdedError:
+        """What it means that there was not enough."""
+        return CrowdedError("so many runs do not fit into the GPU's memory", where=WHERE)
+
     # --- for all of them ----------------------------------------------------------------------------------------
 
     def take(self, runs: Sequence[Run], more: Callable[[], Iterable[Run]] = tuple) -> None:
@@ -119,16 +134,20 @@ class Together:
             warnings.filterwarnings("ignore", message="grad and param do not obey")  # views of one tensor
             for run in runs:
                 self._begin(run)
-            while runs := [run for run in runs if run.turn is not None]:
-                self._round(runs)
+            while True:
                 if any(run.turn is None for run in runs) and self.stop.number is None:
                     runs = [run for run in runs if run.turn is not None]
                     self._forget()
-                    if self._in_step and runs:  # whom others would not catch up with
-                        continue
-                    for run in (new := list(more())):
+                    new = [] if self._in_step and runs else list(more())  # whom nobody could catch up with
+                    for run in new:
                         self._begin(run)
                     runs += new
+                    if any(run.turn is None for run in new):  # their places are free again
+                        continue
+                runs = [run for run in runs if run.turn is not None]
+                if not runs:
+                    return
+                self._round(runs)
 
     def _begin(self, run: Run) -> None:
         if self.stop.number is None:
@@ -141,7 +160,6 @@ class Together:
         try:
             for split in ("validation", "test"):
                 if scored := [run for run in runs if run.turn is not None and run.turn.what == split]:
-                    self.stop.stop_if_asked()
                     self._score(scored, split)
                     for run in scored:
                         if run.turn is not None:
@@ -150,10 +168,10 @@ class Together:
             self._train(runs)
         except BaseException as error:  # which is none of a single one
             if isinstance(error, torch.OutOfMemoryError):
-                error = CrowdedError(f"{len(runs)} runs at a time do not fit into memory", where=WHERE)
+                error = self.out_of_memory()
             for run in runs:
                 if run.turn is not None:
-                    run.go_on(error)
+                    run.fail(error)
 
     def _forget(self) -> None:
         """Let go of the memory of runs that are over."""
@@ -178,7 +196,7 @@ class Together:
     def _train(self, runs: list[Run]) -> None:
         for run in runs:
             if not run.trainer.optimizers:
-                self._alone(run, run.trainer.begin)
+                run.alone(run.trainer.begin)
         runs = [run for run in runs if run.turn is not None]
         over = [run for run in runs if run.trainer.finished]
         for run in over:
@@ -196,7 +214,7 @@ class Together:
             self._validate([run for run in members if run.turn is not None and run.trainer.validates])
             for run in members:
                 if run.turn is not None and run.trainer.epoch_over:
-                    self._alone(run, run.trainer.next_epoch)
+                    run.alone(run.trainer.next_epoch)
             if self._joint is not joint or any(run.turn is None or run.trainer.finished for run in members):
                 return
             if any(self._place(run) == self._place(members[0]) for run in waiting):
@@ -210,33 +228,21 @@ class Together:
         begun = time.perf_counter()
         trainers = [run.trainer for run in members]
         for run, trainer in zip(members, trainers, strict=True):
-            self._alone(run, partial(trainer.call, "on_train_batch_start", {}, trainer.batch, module=False))
+            run.alone(partial(trainer.call, "on_train_batch_start", {}, trainer.batch, module=False))
         for run, trainer, said in zip(members, trainers, joint.train(trainers, whole), strict=True):
             trainer.done(whole)
-            self._alone(run, partial(trainer.call, "on_train_batch_end", *said, trainer.batch - 1))
+            run.alone(partial(trainer.call, "on_train_batch_end", *said, trainer.batch - 1))
         if self._template.device.type == "cuda" and any(each.validates or each.epoch_over for each in trainers):
             torch.cuda.synchronize()
-        took = time.perf_counter() - begun
         for trainer in trainers:
-            trainer.seconds += took
+            trainer.seconds += (time.perf_counter() - begun) / len(trainers)
 
     def _validate(self, runs: list[Run]) -> None:
         if runs:
             self._score(runs, "validation")
 
-    def _alone(self, run: Run, act: Callable[[], Any]) -> None:
-        """Something of one run, whose error is its own."""
-        if run.turn is None:
-            return
-        trainer = run.trainer
-        try:
-            act()
-        except BaseException as error:
-            trainer.fail(error)
-            run.go_on(error)
-
     def _finish(self, run: Run) -> None:
-        self._alone(run, run.trainer.end)
+        run.alone(run.trainer.end)
         if run.turn is not None:
             run.go_on()
 
@@ -245,12 +251,12 @@ class Together:
     def _score(self, runs: list[Run], split: str) -> None:
         """What ``trainer.validate`` and ``trainer.test`` do."""
         for run in runs:
-            self._alone(run, partial(run.trainer.call, f"on_{split}_start", module=False))
+            run.alone(partial(run.trainer.call, f"on_{split}_start", module=False))
         if runs := [run for run in runs if run.turn is not None]:
             self._take_scores(runs, split)
         for run in runs:
             if run.turn is not None:
-                self._alone(run, partial(run.trainer.call, f"on_{split}_end", module=False))
+                run.alone(partial(run.trainer.call, f"on_{split}_end", module=False))
 
     def _take_scores(self, runs: list[Run], split: str) -> None:
         # Whoever trains as one is scored as one, unless most do not want to know.
@@ -259,14 +265,14 @@ class Together:
 
         def take_down(run: Run, batch: Any, said: Any) -> None:
             if run in runs and run.turn is not None:
-                self._alone(run, partial(run.work.tuner.collect, batch, said))
+                run.alone(partial(run.work.tuner.collect, batch, said))
 
         for run in runs:
             run.work.tuner.begin_scoring()
         joint.score(split, [partial(take_down, run) for run in self._members], partial(self._goes_on, runs, split))
         for run in runs:
             if run.turn is not None:
-                self._alone(run, partial(run.work.tuner.end_scoring, split))
+                run.alone(partial(run.work.tuner.end_scoring, split))
 
     def _goes_on(self, runs: list[Run], split: str, batch: int) -> bool:
         """Whether to score a batch. On a signal each run ends, with a checkpoint if there is something to keep."""
@@ -274,6 +280,6 @@ class Together:
             return True
         for run in runs:
             if run.turn is not None:
-                self._alone(run, partial(run.trainer.call, f"on_{split}_batch_start", None, batch, module=False))
-            self._alone(run, self.stop.stop_if_asked)
+                run.alone(partial(run.trainer.call, f"on_{split}_batch_start", None, batch, module=False))
+            run.alone(self.stop.stop_if_asked)
         return False

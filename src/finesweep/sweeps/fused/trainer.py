@@ -23,7 +23,7 @@ class SliceTrainer:
         self.global_step = self.current_epoch = 0
         #: Batches of the epoch that are done.
         self.batch = 0
-        #: That training took, of this run or of several; what else they do is not in them.
+        #: That training took; of several runs an equal share. What else they do is not in it.
         self.seconds = 0.0
         self.should_stop = False
         self.state = SimpleNamespace(fn="")
@@ -142,4 +142,3 @@ class SliceTrainer:
         self.call("on_fit_end")
         self._finalize("success")
         self.state.fn = ""
-        self.optimizers, self.lr_scheduler_configs = [], []
