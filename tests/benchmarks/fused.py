@@ -80,8 +80,11 @@ def ours(case: Case, work: Work, count: int, seed: int, launcher: Sequence[str])
         records = [RunRecord.read(file.parent) for file in Path(name).glob("**/record.json")]
     assert len(records) == count
     assert all(record.status == "ok" for record in records)
-    trained = [record.timing["train_seconds"] / max(1, record.fused) for record in records]
-    return seconds, sum(trained), sum(int(record.timing["tokens_seen"]) for record in records)
+    return (
+        seconds,
+        sum(record.timing["train_seconds"] for record in records),
+        sum(int(record.timing["tokens_seen"]) for record in records),
+    )
 
 
 def layer_weights(model: str) -> int:

@@ -54,9 +54,10 @@ class RunRecord:
         parameters: ``total`` and ``trainable``, embeddings of sub-words among them that no training text has.
         objective: ``metric``, ``direction``, and the best ``value`` with its ``epoch`` and ``step``.
         metrics: ``before`` (the untrained model), ``validation`` and ``test`` (the best one), each by name.
-        timing: ``train_seconds`` (optimisation alone), ``samples_per_second``, ``tokens_per_second``, …
-        fused: how many runs trained as one with it at most, itself among them, and shared its time and memory; 0 of a
-            run alone. Dropout was drawn for all of them, so that no other run repeats it to the last digit.
+        timing: ``train_seconds`` (optimisation alone), ``samples_per_second``, ``tokens_per_second``, …; of runs that
+            trained as one each has its share of the time.
+        fused: how many runs trained as one with it at most, itself among them, and shared its memory; 0 of a run alone.
+            Dropout was drawn for all of them, so that no other run repeats it to the last digit.
         config: the resolved configuration; ``cwd`` is the folder that its relative paths start from.
         sweep: the name of the sweep that it belongs to.
         process: which one works or worked on it last, ``pid`` and ``host``.

@@ -196,9 +196,9 @@ class Sweep:
             self._news = False
             self._changed()
             self._quiet = begun + _SHARE * (time.monotonic() - begun)
-        limit = self._settings.timeout_minutes
         for worker in self._pool.workers:
-            if any(running.longer_than(limit) for running in self._running[id(worker)]):
+            if any(running.longer_than(self._limit(worker)) for running in self._running[id(worker)]):
+                limit = self._settings.timeout_minutes
                 worker.stop("failed", f"took longer than hydra.launcher.timeout_minutes={limit:g}", _GRACE)
         self._pool.kill(overdue=True)
         if time.monotonic() - self._beaten > BEAT:
@@ -207,6 +207,11 @@ class Sweep:
             for running in chain(*self._running.values()):
                 if not running.over:
                     running.claim.beat()
+
+    def _limit(self, worker: Worker) -> float | None:
+        """Minutes that a job of a worker may take; those that train as one share the time as they share the work."""
+        minutes = self._settings.timeout_minutes
+        return None if minutes is None else minutes * worker.jobs
 
     def _heard(self, worker: Worker, running: Running, what: str, rest: Sequence[Any]) -> None:
         """Something that a worker says of one of its jobs."""
@@ -238,7 +243,7 @@ class Sweep:
     def _verdict(self, worker: Worker, running: Running) -> None:
         how, what = worker.verdict(running.said)
         late = worker.stopped is not None and (how, what) == worker.stopped and how == "failed"
-        if late and not running.longer_than(self._settings.timeout_minutes):
+        if late and not running.longer_than(self._limit(worker)):
             how, what = "again", ""  # for the time of another was up that trains as one with it
         worker.crowded |= how == "crowded"
         self._ended(running, how, what, worker.jobs)

@@ -14,6 +14,8 @@ from safetensors.torch import load_file
 from finesweep.config.errors import PrunedError, TrainingError
 from finesweep.config.interrupt import Interrupted
 from finesweep.results.record import RunRecord
+from finesweep.strategies.base import set_modes
+from finesweep.sweeps.fused.joint import Joint
 from finesweep.sweeps.fused.run import Run
 from finesweep.training.module import FineTuner
 from finesweep.training.supervision import Unsupervised
@@ -227,6 +229,61 @@ def test_a_signal_is_heard_while_scoring(
         assert run.record is not None
         assert run.record.resumed[-1]["step"] == 3
         assert run.record.metrics["validation"] == pytest.approx(record.metrics["validation"], abs=1e-6)
+
+
+class Checked(Joint):
+    """Looks at what drops at random, and what does not, after each batch."""
+
+    seen = 0
+
+    def train(self, *given: Any) -> Any:
+        said = super().train(*given)
+        models = [work.tuner.model for work in self._works]
+        found = [{name: module.training for name, module in model.named_modules()} for model in models]
+        for model in models:
+            set_modes(model)
+        expected = [{name: module.training for name, module in model.named_modules()} for model in models]
+        assert found == expected
+        template = {name: module.training for name, module in self._template.tuner.model.named_modules()}
+        assert template.items() <= expected[0].items()
+        Checked.seen += 1
+        return said
+
+
+class Failing(Unsupervised):
+    """Has a run fail at its first step."""
+
+    def progress(self, step: int, steps: int, epoch: int) -> None:
+        raise RuntimeError(f"on purpose at {step}/{steps}, epoch {epoch}")
+
+
+@pytest.mark.parametrize(
+    "common",
+    [
+        ["cache_gb=0", "finetune_strategy=top_layers", "finetune_strategy.layers=1"],
+        ["trainer.val_check_interval=0.34"],
+        ["trainer.val_check_interval=0.34", "finetune_strategy=lora"],
+    ],
+    ids=" ".join,
+)
+@pytest.mark.parametrize("shape", ["bert", "deberta-v2"])
+def test_what_is_frozen_drops_nothing(
+    shape: str,
+    common: list[str],
+    encoder_folder: Callable[[str], Path],
+    configured: Configured,
+    together: Together,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And what trains drops: after a validation too, and after another run is gone."""
+    model = ["model=hf", f"model.name_or_path={encoder_folder(shape)}"]
+    monkeypatch.setattr("finesweep.sweeps.fused.together.Joint", Checked)
+    Checked.seen = 0
+    values = configured([*SHORT, *model, *common], ["seed=1"], ["seed=2"], ["seed=3"])
+    failed, *others = together(values, [Failing()])
+    assert isinstance(failed.error, RuntimeError)
+    assert all(run.error is None for run in others)
+    assert Checked.seen == 6
 
 
 class Stopping(Unsupervised):
