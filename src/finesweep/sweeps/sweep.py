@@ -2,8 +2,8 @@
 
 import math
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from finesweep.sweeps.kinds import Kinds
 from finesweep.sweeps.ledger import BEAT, Ledger
 from finesweep.sweeps.plan import Job, folder_of
 from finesweep.sweeps.pool import Pool, Worker
+from finesweep.sweeps.queue import Queue
 from finesweep.sweeps.running import Running
 from finesweep.sweeps.settings import Fused, Local
 from finesweep.sweeps.source import Source
@@ -50,10 +51,8 @@ class Sweep:
         self._ledger = Ledger(folder / "ledger")
         #: Jobs of each worker, by the numbers that it calls them by.
         self._running: dict[int, list[Running]] = {}
-        #: Jobs of other kinds than those that train as one just now.
-        self._held: deque[Job] = deque()
         self._kinds = Kinds(settings, board.say)
-        self._again: deque[Job] = deque()
+        self._queue = Queue(source, self._kinds)
         self._elsewhere: list[Job] = []
         self._tries: Counter[str] = Counter()
         #: No job begins any more; and then, an error or a signal ends all of it, and the source is not asked again.
@@ -71,8 +70,7 @@ class Sweep:
             while True:
                 if not self._stopping:
                     self._fill()
-                more = self._again or self._held or self._elsewhere or not self._source.exhausted
-                if not self._pool.workers and (self._stopping or not more):
+                if not self._pool.workers and (self._stopping or not (self._queue or self._elsewhere)):
                     return
                 self._listen()
         except BaseException:
@@ -92,7 +90,7 @@ class Sweep:
         """A job into each free slot, as long as there are any."""
         look = list(self._elsewhere) if time.monotonic() - self._looked > _LOOK else []
         for slot in self._pool.free:
-            job = self._next()
+            job = self._queue.next()
             if job is None and look:  # perhaps it is done, or its owner has died
                 self._looked = time.monotonic()
                 job = look.pop(0)
@@ -100,12 +98,6 @@ class Sweep:
             if job is None:
                 return
             self._begin(slot, job)
-
-    def _next(self) -> Job | None:
-        for waiting in (self._again, self._held):
-            if waiting:
-                return waiting.popleft()
-        return self._source.next()
 
     def _begin(self, slot: int, job: Job) -> None:
         task = self._assignment(slot, job)
@@ -157,7 +149,7 @@ class Sweep:
         if settings.most is not None:
             limits.append(settings.most - at_work)
         wanted = int(min(limits))
-        for job in self._alike(self._kinds.of(running[0].job)) if wanted > 0 else ():
+        for job in self._queue.alike(self._kinds.of(running[0].job)) if wanted > 0 else ():
             if (task := self._assignment(worker.slot, job)) is not None:
                 found.append(task[0])
                 running.append(task[1])
@@ -165,18 +157,6 @@ class Sweep:
                 break
         worker.jobs = max(worker.jobs, at_work + len(found))
         return found
-
-    def _alike(self, kind: str) -> Iterator[Job]:
-        """Jobs of a kind: those that wait, and then what the source has. Of that, what is of another kind waits."""
-        for waiting in (self._again, self._held):
-            for job in [job for job in waiting if self._kinds.of(job) == kind]:
-                waiting.remove(job)
-                yield job
-        while len(self._held) < self._source.at_once and (new := self._source.next()) is not None:
-            if self._kinds.of(new) == kind:
-                yield new
-            else:
-                self._held.append(new)
 
     def _is_over(self, job: Job, record: RunRecord) -> bool:
         """Whether it is done, by another sweeper or another trial, or has failed there while we were at work."""
@@ -269,7 +249,7 @@ class Sweep:
             running.claim.end(how)
             self._board.left(job.name)
             self._tries[job.hash] -= 1  # which was none
-            self._again.append(job)
+            self._queue.again.append(job)
             return
         # What is left of a worker whose driver has died, not for long; or another sweeper's job was first to take the
         # folder, and the next try takes one of its own.
@@ -281,7 +261,7 @@ class Sweep:
         running.claim.end(record.status)
         if record.status == "failed" and self._tries[job.hash] <= self._settings.retries and not self._stopping:
             self._board.say(f"{job.name} failed, {_first_line(what)}; once more")
-            self._again.append(job)
+            self._queue.again.append(job)
             return
         self._count(job, record, what)
         if record.status == "failed" and self._settings.fail_fast and not self._stopping:
