@@ -144,6 +144,28 @@ def test_dropout_is_each_ones_own(configured: Configured, alone: Trained, togeth
         assert run.record.metrics["validation"]["loss"] != pytest.approx(record.metrics["validation"]["loss"], abs=1e-4)
 
 
+def training_losses(folder: Path) -> torch.Tensor:
+    with (folder / "metrics.csv").open() as stream:
+        return torch.tensor([float(row["train/loss"]) for row in csv.DictReader(stream) if row["train/loss"]])
+
+
+def test_losses_under_dropout_are_distributed_as_alone(
+    configured: Configured, alone: Trained, together: Together
+) -> None:
+    """Of weights that stay as they are, epoch by epoch."""
+    still = [*SHORT, "trainer.precision=32-true", "optimizer.lr=0", "trainer.log_every_n_steps=3"]
+    epochs = 24
+    dropouts = [["model.dropout=0"], ["model.dropout=0.1"], ["model.dropout=0.5"]]
+    values = configured([*still, f"trainer.max_epochs={epochs}"], *dropouts)
+    for record, run in zip(alone(values), together(values), strict=True):
+        assert run.record is not None
+        own, others = training_losses(record.folder), training_losses(run.record.folder)
+        assert len(own) == len(others) == epochs
+        error = ((own.var() + others.var()) / epochs).sqrt()
+        assert abs(own.mean() - others.mean()) < 3 * error + 1e-5
+        assert float(others.std()) == pytest.approx(float(own.std()), rel=0.5, abs=1e-5)
+
+
 def test_a_loss_that_is_no_number_is_one_runs_own(configured: Configured, alone: Trained, together: Together) -> None:
     values = configured(EXACT, ["seed=1"], ["seed=2", "optimizer.lr=1e300", "scheduler=constant"], ["seed=3"])
     first, broken, last = together(values)
