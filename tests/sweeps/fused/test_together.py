@@ -149,12 +149,14 @@ def training_losses(folder: Path) -> torch.Tensor:
         return torch.tensor([float(row["train/loss"]) for row in csv.DictReader(stream) if row["train/loss"]])
 
 
+@pytest.mark.slow
 def test_losses_under_dropout_are_distributed_as_alone(
     configured: Configured, alone: Trained, together: Together
 ) -> None:
     """Of weights that stay as they are, epoch by epoch."""
     still = [*SHORT, "trainer.precision=32-true", "optimizer.lr=0", "trainer.log_every_n_steps=3"]
-    epochs = 24
+    still.append("data.sentences={train: 24, validation: 2, test: 2}")
+    epochs = 64
     dropouts = [["model.dropout=0"], ["model.dropout=0.1"], ["model.dropout=0.5"]]
     values = configured([*still, f"trainer.max_epochs={epochs}"], *dropouts)
     for record, run in zip(alone(values), together(values), strict=True):
@@ -163,7 +165,7 @@ def test_losses_under_dropout_are_distributed_as_alone(
         assert len(own) == len(others) == epochs
         error = ((own.var() + others.var()) / epochs).sqrt()
         assert abs(own.mean() - others.mean()) < 3 * error + 1e-5
-        assert float(others.std()) == pytest.approx(float(own.std()), rel=0.5, abs=1e-5)
+        assert float(others.std()) == pytest.approx(float(own.std()), rel=0.25, abs=1e-5)
 
 
 def test_a_loss_that_is_no_number_is_one_runs_own(configured: Configured, alone: Trained, together: Together) -> None:
