@@ -1,11 +1,13 @@
 """Runs that train as one, and the same runs alone."""
 
+import csv
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from finesweep.results import figures
 from finesweep.results.record import RunRecord
@@ -76,3 +78,38 @@ def together(tmp_path: Path) -> Callable[..., list[Run]]:
         return runs
 
     return train
+
+
+def records(folder: Path) -> dict[str, RunRecord]:
+    """Of the runs of a sweep, by the names of their folders."""
+    return {file.parent.name: RunRecord.read(file.parent) for file in folder.glob("*/record.json")}
+
+
+def numbers(path: Path) -> list[list[float]]:
+    """The curve of a run."""
+    with path.open() as stream:
+        return [[float(cell or "nan") for cell in row] for row in list(csv.reader(stream))[1:]]
+
+
+def assert_same(alone: RunRecord, run: Run, tolerance: float = 1e-6) -> None:
+    """Nothing that a run leaves behind differs by more than that."""
+    assert run.error is None, run.error
+    record = run.record
+    assert record is not None
+    assert record.status == alone.status == "ok"
+    for split, metrics in alone.metrics.items():
+        assert record.metrics[split] == pytest.approx(metrics, abs=tolerance)
+    assert {**record.objective, "value": 0} == {**alone.objective, "value": 0}
+    assert record.parameters == alone.parameters
+    assert record.labels == alone.labels
+    assert record.timing["tokens_seen"] == alone.timing["tokens_seen"]
+    assert record.model["fingerprint"] == alone.model["fingerprint"]
+    curves = [torch.tensor(numbers(each.folder / "metrics.csv")) for each in (alone, record)]
+    assert torch.allclose(*curves, atol=tolerance, equal_nan=True)
+    (file,) = (each.relative_to(alone.folder) for each in alone.folder.glob("model/*.safetensors"))
+    weights, others = load_file(alone.folder / file), load_file(record.folder / file)
+    assert weights.keys() == others.keys()
+    for name, weight in weights.items():
+        assert torch.allclose(weight, others[name], atol=tolerance, rtol=0), name
+    files = {path.relative_to(alone.folder) for path in alone.folder.rglob("*") if path.is_file()}
+    assert files == {path.relative_to(record.folder) for path in record.folder.rglob("*") if path.is_file()}

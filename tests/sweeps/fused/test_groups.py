@@ -10,14 +10,14 @@ import pytest
 
 from finesweep.cli import main
 from finesweep.results.record import RunRecord
-from tests.sweeps.fused.conftest import EXACT, SHORT
+from tests.sweeps.fused.conftest import EXACT, SHORT, records
 from tests.training import killing
 
 Sweep = Callable[..., dict[str, RunRecord]]
 
 
-def records(folder: Path) -> dict[str, RunRecord]:
-    found = {file.parent.name: RunRecord.read(file.parent) for file in folder.glob("*/record.json")}
+def finished(folder: Path) -> dict[str, RunRecord]:
+    found = records(folder)
     assert all(record.status == "ok" for record in found.values())
     return found
 
@@ -27,7 +27,7 @@ def sweep(tmp_path: Path) -> Sweep:
     def start(*overrides: str) -> dict[str, RunRecord]:
         command = ["train", "-m", f"hydra.sweep.dir={tmp_path}/sweep", "trainer.threads=1", "hydra/launcher=fused"]
         assert main([*command, *overrides]) == 0
-        return records(tmp_path / "sweep")
+        return finished(tmp_path / "sweep")
 
     return start
 
@@ -68,6 +68,6 @@ def test_a_group_that_is_killed_goes_on_as_two(tmp_path: Path) -> None:
     told = killing.said(process)
     assert process.exitcode == 0, told
     assert told.count("go on, 2 as one: killed by SIGKILL") == 1
-    found = records(folder)
+    found = finished(folder)
     assert len(found) == 4
     assert all(record.fused == 4 and record.resumed[-1]["step"] > 0 for record in found.values())

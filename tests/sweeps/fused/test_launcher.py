@@ -10,7 +10,7 @@ import pytest
 from finesweep.cli import main
 from finesweep.results.record import RunRecord
 from finesweep.sweeps.fused.groups import OWN, apart, group_of
-from tests.sweeps.fused.conftest import EXACT, SHORT
+from tests.sweeps.fused.conftest import EXACT, SHORT, records
 from tests.training import killing
 
 Sweep = Callable[..., int]
@@ -22,10 +22,6 @@ def sweep(tmp_path: Path) -> Sweep:
         return main(["train", "-m", f"hydra.sweep.dir={tmp_path}/{name}", "trainer.threads=1", *overrides])
 
     return start
-
-
-def records(folder: Path) -> dict[str, RunRecord]:
-    return {file.parent.name: RunRecord.read(file.parent) for file in folder.glob("*/record.json")}
 
 
 def test_the_leaderboard_is_that_of_jobs_that_run_alone(sweep: Sweep, tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """Runs that train as one end as each of them ends alone: metrics, curves, weights, best epochs, and what goes wrong."""
 
-import csv
 import os
 import signal
 from collections.abc import Callable, Sequence
@@ -8,19 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-from safetensors.torch import load_file
 
 from finesweep.config.errors import PrunedError, TrainingError
 from finesweep.config.interrupt import Interrupted
 from finesweep.results.record import RunRecord
-from finesweep.strategies.base import set_modes
-from finesweep.sweeps.fused.joint import Joint
 from finesweep.sweeps.fused.run import Run
 from finesweep.training.module import FineTuner
 from finesweep.training.supervision import Unsupervised
 from tests.conftest import ENCODERS
-from tests.sweeps.fused.conftest import EXACT, SHORT, Configured, Trained
+from tests.sweeps.fused.conftest import EXACT, SHORT, Configured, Trained, assert_same
 
 Together = Callable[..., list[Run]]
 #: Of each strategy what three runs have each of its own.
@@ -33,36 +28,6 @@ OWN["lora"] = [
     ["seed=2", "finetune_strategy.r=4", "finetune_strategy.alpha=16", "optimizer.lr=5e-3"],
     ["seed=3", "finetune_strategy.r=3", "finetune_strategy.alpha=5"],
 ]
-
-
-def numbers(path: Path) -> list[list[float]]:
-    """The curve of a run."""
-    with path.open() as stream:
-        return [[float(cell or "nan") for cell in row] for row in list(csv.reader(stream))[1:]]
-
-
-def assert_same(alone: RunRecord, run: Run, tolerance: float = 1e-6) -> None:
-    """Nothing that a run leaves behind differs by more than that."""
-    assert run.error is None, run.error
-    record = run.record
-    assert record is not None
-    assert record.status == alone.status == "ok"
-    for split, metrics in alone.metrics.items():
-        assert record.metrics[split] == pytest.approx(metrics, abs=tolerance)
-    assert {**record.objective, "value": 0} == {**alone.objective, "value": 0}
-    assert record.parameters == alone.parameters
-    assert record.labels == alone.labels
-    assert record.timing["tokens_seen"] == alone.timing["tokens_seen"]
-    assert record.model["fingerprint"] == alone.model["fingerprint"]
-    curves = [torch.tensor(numbers(each.folder / "metrics.csv")) for each in (alone, record)]
-    assert torch.allclose(*curves, atol=tolerance, equal_nan=True)
-    (file,) = (each.relative_to(alone.folder) for each in alone.folder.glob("model/*.safetensors"))
-    weights, others = load_file(alone.folder / file), load_file(record.folder / file)
-    assert weights.keys() == others.keys()
-    for name, weight in weights.items():
-        assert torch.allclose(weight, others[name], atol=tolerance, rtol=0), name
-    files = {path.relative_to(alone.folder) for path in alone.folder.rglob("*") if path.is_file()}
-    assert files == {path.relative_to(record.folder) for path in record.folder.rglob("*") if path.is_file()}
 
 
 def agree(
@@ -129,43 +94,6 @@ def test_in_32_bits_losses_agree(configured: Configured, alone: Trained, togethe
     values = configured([*SHORT, "trainer.precision=32-true", "model.dropout=0"], ["seed=1"], ["seed=2"], ["seed=3"])
     for record, run in zip(alone(values), together(values), strict=True):
         assert_same(record, run, tolerance=1e-3)
-
-
-def test_dropout_is_each_ones_own(configured: Configured, alone: Trained, together: Together) -> None:
-    """A run without dropout is the same to the last digit beside others that drop a part."""
-    common = [text for text in EXACT if text != "model.dropout=0"]
-    values = configured(common, ["model.dropout=0"], ["model.dropout=0.1"], ["model.dropout=0.5"])
-    runs = together(values)
-    records = alone(values)
-    assert_same(records[0], runs[0])
-    for record, run in zip(records[1:], runs[1:], strict=True):
-        assert run.record is not None
-        assert run.record.metrics["before"] == pytest.approx(record.metrics["before"])
-        assert run.record.metrics["validation"]["loss"] != pytest.approx(record.metrics["validation"]["loss"], abs=1e-4)
-
-
-def training_losses(folder: Path) -> torch.Tensor:
-    with (folder / "metrics.csv").open() as stream:
-        return torch.tensor([float(row["train/loss"]) for row in csv.DictReader(stream) if row["train/loss"]])
-
-
-@pytest.mark.slow
-def test_losses_under_dropout_are_distributed_as_alone(
-    configured: Configured, alone: Trained, together: Together
-) -> None:
-    """Of weights that stay as they are, epoch by epoch."""
-    still = [*SHORT, "trainer.precision=32-true", "optimizer.lr=0", "trainer.log_every_n_steps=3"]
-    still.append("data.sentences={train: 24, validation: 2, test: 2}")
-    epochs = 64
-    dropouts = [["model.dropout=0"], ["model.dropout=0.1"], ["model.dropout=0.5"]]
-    values = configured([*still, f"trainer.max_epochs={epochs}"], *dropouts)
-    for record, run in zip(alone(values), together(values), strict=True):
-        assert run.record is not None
-        own, others = training_losses(record.folder), training_losses(run.record.folder)
-        assert len(own) == len(others) == epochs
-        error = ((own.var() + others.var()) / epochs).sqrt()
-        assert abs(own.mean() - others.mean()) < 3 * error + 1e-5
-        assert float(others.std()) == pytest.approx(float(own.std()), rel=0.25, abs=1e-5)
 
 
 def test_a_loss_that_is_no_number_is_one_runs_own(configured: Configured, alone: Trained, together: Together) -> None:
@@ -253,61 +181,6 @@ def test_a_signal_is_heard_while_scoring(
         assert run.record is not None
         assert run.record.resumed[-1]["step"] == 3
         assert run.record.metrics["validation"] == pytest.approx(record.metrics["validation"], abs=1e-6)
-
-
-class Checked(Joint):
-    """Looks at what drops at random, and what does not, after each batch."""
-
-    seen = 0
-
-    def train(self, *given: Any) -> Any:
-        said = super().train(*given)
-        models = [work.tuner.model for work in self._works]
-        found = [{name: module.training for name, module in model.named_modules()} for model in models]
-        for model in models:
-            set_modes(model)
-        expected = [{name: module.training for name, module in model.named_modules()} for model in models]
-        assert found == expected
-        template = {name: module.training for name, module in self._template.tuner.model.named_modules()}
-        assert template.items() <= expected[0].items()
-        Checked.seen += 1
-        return said
-
-
-class Failing(Unsupervised):
-    """Has a run fail at its first step."""
-
-    def progress(self, step: int, steps: int, epoch: int) -> None:
-        raise RuntimeError(f"on purpose at {step}/{steps}, epoch {epoch}")
-
-
-@pytest.mark.parametrize(
-    "common",
-    [
-        ["cache_gb=0", "finetune_strategy=top_layers", "finetune_strategy.layers=1"],
-        ["trainer.val_check_interval=0.34"],
-        ["trainer.val_check_interval=0.34", "finetune_strategy=lora"],
-    ],
-    ids=" ".join,
-)
-@pytest.mark.parametrize("shape", ["bert", "deberta-v2"])
-def test_what_is_frozen_drops_nothing(
-    shape: str,
-    common: list[str],
-    encoder_folder: Callable[[str], Path],
-    configured: Configured,
-    together: Together,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """And what trains drops: after a validation too, and after another run is gone."""
-    model = ["model=hf", f"model.name_or_path={encoder_folder(shape)}"]
-    monkeypatch.setattr("finesweep.sweeps.fused.together.Joint", Checked)
-    Checked.seen = 0
-    values = configured([*SHORT, *model, *common], ["seed=1"], ["seed=2"], ["seed=3"])
-    failed, *others = together(values, [Failing()])
-    assert isinstance(failed.error, RuntimeError)
-    assert all(run.error is None for run in others)
-    assert Checked.seen == 6
 
 
 class Stopping(Unsupervised):

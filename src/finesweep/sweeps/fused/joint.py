@@ -50,9 +50,9 @@ class Joint:
         self._step: Callable[[torch.Tensor], None] | None = None
         # A loss grows with label smoothing as a straight line does: that of any follows from two.
         smoothing = [getattr(work.parts.task, "label_smoothing", 0.0) for work in works]
-        self._tasks = [works[0].parts.task]
-        if len(set(smoothing)) > 1:
-            self._tasks = [replace(each, label_smoothing=share) for each in self._tasks for share in (0.0, 0.5)]  # type: ignore[call-arg]
+        task: Any = works[0].parts.task
+        several = len(set(smoothing)) > 1
+        self._tasks = [replace(task, label_smoothing=share) for share in (0.0, 0.5)] if several else [task]
         self._smoothing = self._vector([2 * share for share in smoothing])
         self._begins = False
         if (unpadded := template.tuner.unpadded) is not None:  # all have a dropout of their own, or none
