@@ -26,7 +26,7 @@ def sweep(tmp_path: Path) -> Sweep:
 
 def test_the_leaderboard_is_that_of_jobs_that_run_alone(sweep: Sweep, tmp_path: Path) -> None:
     grid = [*EXACT, "optimizer.lr=1e-3,5e-4", "finetune_strategy=full,frozen"]
-    assert sweep("fused", *grid, "hydra/launcher=fused") == 0
+    assert sweep("fused", *grid, "hydra/launcher=fused", "hydra.launcher.threads=2") == 0  # trainer.threads says 1
     assert sweep("local", *grid) == 0
     fused, local = records(tmp_path / "fused"), records(tmp_path / "local")
     assert fused.keys() == local.keys()
@@ -36,6 +36,7 @@ def test_the_leaderboard_is_that_of_jobs_that_run_alone(sweep: Sweep, tmp_path: 
         assert record.overrides == local[name].overrides
         assert record.objective == pytest.approx(local[name].objective)
         assert record.fused == 2
+        assert record.environment["threads"] == local[name].environment["threads"] == 1
         assert local[name].fused == 0
     boards = [(tmp_path / name / "leaderboard.csv").read_text().splitlines() for name in ("fused", "local")]
     ours, theirs = ([line.split(",")[:9] for line in board] for board in boards)

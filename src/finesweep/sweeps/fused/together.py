@@ -42,7 +42,7 @@ class Together:
 
     def __init__(self, parts: Components) -> None:
         self.stop, self.memory = StopRequest(), PeakMemory()
-        self.threads: int | None = torch.get_num_threads()
+        self.threads: int | None = parts.trainer.threads or torch.get_num_threads()
         self._template = work = assemble(parts, {})
         for split in work.features:
             work.data.reside(split, work.device)
