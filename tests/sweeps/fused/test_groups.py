@@ -54,6 +54,11 @@ def test_only_the_same_dropout_goes_together_where_attention_has_one(sweep: Swee
     assert [record.fused for record in found.values()] == [2] * 4
 
 
+def test_where_attention_is_frozen_any_dropouts_go_together(sweep: Sweep) -> None:
+    found = sweep(*SHORT, "finetune_strategy=frozen", "model.dropout=0,0.1", "seed=1,2")
+    assert [record.fused for record in found.values()] == [4] * 4
+
+
 def test_a_group_that_is_killed_goes_on_as_two(tmp_path: Path) -> None:
     """Whatever it was, it is no fault of all of them; and no job has failed for it."""
     folder = tmp_path / "sweep"

@@ -13,10 +13,12 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from torch import nn
 
 from finesweep.config.errors import AloneError, CrowdedError, UnlikeError
 from finesweep.config.interrupt import Interrupted, StopRequest
 from finesweep.results.environment import PeakMemory, free_memory
+from finesweep.strategies.anatomy import stacks_if_any
 from finesweep.sweeps.fused.joint import Joint
 from finesweep.sweeps.fused.leaves import WHERE, WHOLE
 from finesweep.sweeps.fused.run import Run
@@ -43,15 +45,19 @@ class Together:
     def __init__(self, parts: Components) -> None:
         self.stop, self.memory = StopRequest(), PeakMemory()
         self.threads: int | None = parts.trainer.threads or torch.get_num_threads()
+        torch.set_num_threads(self.threads)  # states of frozen layers are kept by their number
         self._template = work = assemble(parts, {})
         for split in work.features:
             work.data.reside(split, work.device)
         if work.cut == "whole":
             # A run alone pads, so that it drops the same at random if it keeps no states; which several cannot promise.
             work.cut = "parts"
-        unpadded, modules = work.tuner.unpadded, work.model.modules()
+        unpadded = work.tuner.unpadded
+        #: Whether attention can drop in each run what it is to drop there. That of frozen layers drops nothing.
         self._several_dropouts = (
-            any(type(each).__name__ in WHOLE for each in modules) if unpadded is None else unpadded.grouped
+            _frozen(work.model)
+            or (unpadded is not None and unpadded.grouped)
+            or any(type(each).__name__ in WHOLE for each in work.model.modules())
         )
         # Without chunks of all lengths in each batch, batches of two epochs are of other lengths, and mostly padding.
         self._in_step = work.batch["mix"] == 1
@@ -283,3 +289,9 @@ class Together:
                 run.alone(partial(run.trainer.call, f"on_{split}_batch_start", None, batch, module=False))
             run.alone(self.stop.stop_if_asked)
         return False
+
+
+def _frozen(model: nn.Module) -> bool:
+    """Whether no layer of a model trains."""
+    layers = [model.get_submodule(stack) for stack, _ in stacks_if_any(model)]
+    return bool(layers) and not any(each.requires_grad for stack in layers for each in stack.parameters())
