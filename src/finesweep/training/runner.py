@@ -124,7 +124,9 @@ def steps(
         except BaseException as error:
             supervisor.check()  # which raises LostError where it is another's by now
             with contextlib.suppress(OSError):  # on a full disk it stays `running`, and is found dead
-                RunRecord.read(folder).end(_ended(error), traceback.format_exc())
+                ended = RunRecord.read(folder)
+                ended.fused = record.fused
+                ended.end(_ended(error), traceback.format_exc())
             parts.logger.finish(failed=not isinstance(error, PrunedError))
             raise
         supervisor.check()
@@ -223,7 +225,10 @@ def _train(
     trainer = hands.trainer(parts, loggers, [*callbacks, keeper], record.folder)
     if latest is not None:
         keeper.restore(*latest, trainer)
-    outcomes = yield from fit_and_score(trainer, work, selection, keeper, hands.stop)
+    try:
+        outcomes = yield from fit_and_score(trainer, work, selection, keeper, hands.stop)
+    finally:
+        record.fused = max(record.fused, work.fused)
     if rank != 0:
         return
 
@@ -246,7 +251,7 @@ def _train(
         write_atomically(record.folder / "predictions" / f"{split}.jsonl", lines)
     if parts.trainer.save_model:
         _save_model(record, values, parts, work)
-    record.peak_memory_bytes, record.fused = hands.memory.bytes(), max(record.fused, work.fused)
+    record.peak_memory_bytes = hands.memory.bytes()
     record.write()
     scores = {split: outcome.scores for split, outcome in outcomes.items()}
     write_report(record, scores, curves.rows, _hardest(parts, work, outcomes))

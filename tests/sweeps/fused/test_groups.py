@@ -5,11 +5,15 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from finesweep.cli import main
 from finesweep.results.record import RunRecord
+from finesweep.sweeps.fused.together import Together
+from finesweep.training.assemble import prepare
+from finesweep.training.components import Components
 from tests.sweeps.fused.conftest import EXACT, SHORT, records
 from tests.training import killing
 
@@ -57,6 +61,53 @@ def test_only_the_same_dropout_goes_together_where_attention_has_one(sweep: Swee
 def test_where_attention_is_frozen_any_dropouts_go_together(sweep: Sweep) -> None:
     found = sweep(*SHORT, "finetune_strategy=frozen", "model.dropout=0,0.1", "seed=1,2")
     assert [record.fused for record in found.values()] == [4] * 4
+
+
+def test_memory_bounds_how_many_train_as_one(
+    composed: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = Components.of(composed(*SHORT))
+    group = Together(parts)
+
+    def room(free: int, sharing: int = 1) -> int:
+        monkeypatch.setattr("finesweep.sweeps.fused.together.free_memory", lambda *_: free)
+        return group.room(sharing)
+
+    one = 2**30 / room(2**30)
+    assert room(0) == 1
+    assert room(2**32) == pytest.approx(2**32 / one, rel=0.05)
+    assert room(2**32, sharing=2) == pytest.approx(room(2**31), abs=1)
+    weights = sum(each.numel() * each.element_size() for each in prepare(parts).model.parameters())
+    assert 4 * weights < one < 40 * weights  # with a gradient, two moments, and a batch of short sentences
+
+
+@pytest.mark.parametrize(("sampler", "most"), [("tpe", 2), ("random", 6)])
+def test_a_sampler_that_learns_is_not_asked_for_all_at_once(sweep: Sweep, sampler: str, most: int) -> None:
+    search = [
+        "hydra/sweeper=optuna", f"hydra.sweeper.sampler={sampler}", "hydra.sweeper.n_trials=6",
+        "hydra.sweeper.pruner=null", "hydra.sweeper.startup_trials=2", "optimizer.lr=tag(log,interval(1e-5,1e-1))",
+    ]  # fmt: skip
+    found = sweep(*SHORT, *search)
+    assert len(found) == 6
+    assert max(record.fused for record in found.values()) == most
+
+
+@pytest.mark.slow
+def test_one_whose_time_is_up_takes_no_other_with_it(tmp_path: Path) -> None:
+    """Of two at a time the first never ends, the second soon does, and the third is at work with the first when that
+    is stopped: it goes on alone, until its own time is up."""
+    folder = tmp_path / "sweep"
+    told = killing.finish(
+        "train", "-m", *SHORT, "hydra/launcher=fused", "hydra.launcher.most=2", "hydra.launcher.timeout_minutes=0.2",
+        "trainer.threads=1", "trainer.max_epochs=90000,1,80000", f"hydra.sweep.dir={folder}", status=1,
+    )  # fmt: skip
+    found = {record.config["trainer"]["max_epochs"]: record for record in records(folder).values()}
+    first, second, third = (found[epochs] for epochs in (90000, 1, 80000))
+    assert (first.status, second.status, third.status) == ("failed", "ok", "failed")
+    assert told.count("took longer than hydra.launcher.timeout_minutes=0.2") == 2
+    assert not first.resumed
+    assert third.resumed[0]["step"] > 0
+    assert first.fused == third.fused == 2
 
 
 def test_a_group_that_is_killed_goes_on_as_two(tmp_path: Path) -> None:
