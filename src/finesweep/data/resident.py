@@ -48,6 +48,13 @@ class _Column:
         return torch.where(there, found, self.fill)
 
 
+def sent(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """The same on a device. Of memory that is not pinned a copy waits for all that the device has to do."""
+    if device.type == "cuda" and tensor.device.type == "cpu":
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=True)
+
+
 class Resident:
     """Makes the batches of a split that ``collate`` would make; see :func:`resident`."""
 
@@ -56,7 +63,7 @@ class Resident:
 
     def __call__(self, indices: np.ndarray) -> dict[str, torch.Tensor]:
         """The batch of these features, on the device."""
-        places = torch.from_numpy(indices).to(self._device, non_blocking=True)
+        places = sent(torch.from_numpy(indices), self._device)
         return {name: column.batch(indices, places) for name, column in self._columns.items()}
 
 

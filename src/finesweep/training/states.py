@@ -18,6 +18,7 @@ from filelock import FileLock
 from torch import nn
 
 from finesweep.data.batch_plan import evaluation_plan
+from finesweep.data.resident import sent
 from finesweep.results.files import replacing
 
 #: Rows that are encoded at a time. The last digits of a state depend on it, so no run has a say in it.
@@ -104,11 +105,11 @@ class StateRows:
 
     def padded(self, indices: np.ndarray, width: int) -> torch.Tensor:
         """Of these features (batch, width, hidden), with zeros behind each."""
-        steps, to = np.arange(width), partial(torch.Tensor.to, device=self._states.device, non_blocking=True)
+        steps, device = np.arange(width), self._states.device
         lengths, ends = self._lengths[indices][:, None], self._ends[indices][:, None]
         places = torch.from_numpy((ends - lengths + np.minimum(steps, lengths - 1).clip(0)).ravel())
         behind = torch.from_numpy(np.flatnonzero(steps >= lengths))
-        states = self._states.index_select(0, to(places)).index_fill_(0, to(behind), 0)
+        states = self._states.index_select(0, sent(places, device)).index_fill_(0, sent(behind, device), 0)
         return states.view(len(indices), width, -1)
 
     def on(self, device: torch.device, limit: float) -> "StateRows":

@@ -16,6 +16,7 @@ import torch
 
 from finesweep.data.batch_plan import lengths_of
 from finesweep.data.layout import Layout, layout
+from finesweep.data.resident import sent
 from finesweep.strategies.anatomy import layer_stacks, stacks_if_any
 from finesweep.tasks.base import Batch, Feature
 from finesweep.training.attention import GroupedAttention, rows_of, views
@@ -142,7 +143,7 @@ class Unpadded:
         if len(set(every)) == 1:
             return [every[0]] * len(groups)
         if own not in self._dropped:  # not once for each layer: it goes to the device
-            found = torch.tensor(every).to(of.device, non_blocking=True)[of]
+            found = sent(torch.tensor(every), of.device)[of]
             self._dropped[own] = list(found.split([rows for rows, _, _ in groups]))
         return self._dropped[own]
 
