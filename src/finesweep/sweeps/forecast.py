@@ -113,10 +113,12 @@ def _kinds(jobs: Sequence[Job], records: Sequence[RunRecord] = ()) -> list[_Kind
 
 
 def _seconds(records: Sequence[RunRecord]) -> list[float]:
-    """How long runs took; of one that went on after a stop that cannot be told."""
+    """How long runs took, of some that trained as one each its share; of one that went on after a stop that cannot be
+    told."""
     done = [each for each in records if each.status == "ok" and each.finished and not each.resumed]
     times = [[datetime.fromisoformat(text) for text in (each.started, each.finished or "")] for each in done]
-    return [(finished - started).total_seconds() for started, finished in times]
+    spans = [(finished - started).total_seconds() for started, finished in times]
+    return [span / max(1, each.fused) for span, each in zip(spans, done, strict=True)]
 
 
 def _names(kinds: Sequence[_Kind]) -> list[str]:
