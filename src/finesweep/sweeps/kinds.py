@@ -25,7 +25,9 @@ class Kinds:
         self._alone: set[str] = set()
 
     def of(self, job: Job) -> str:
-        """The kind of a job."""
+        """The kind of a job; that of one which trains alone nobody else has."""
+        if job.hash in self._alone:
+            return job.hash
         from finesweep.sweeps.fused.groups import group_of  # which takes torch
 
         if job.hash not in self._groups:
@@ -43,8 +45,7 @@ class Kinds:
         if kind not in self._apart and (why := apart(job.values)):
             self._set_apart(job, why)
         most = self._most.get(kind, self._settings.most)
-        alone = kind in self._apart or job.hash in self._alone
-        return None if alone or most == 1 else replace(self._settings, most=most)
+        return None if kind in self._apart or kind == job.hash or most == 1 else replace(self._settings, most=most)
 
     def told(self, job: Job, how: str, why: str, count: int) -> None:
         """So many jobs of a kind did not train as one.

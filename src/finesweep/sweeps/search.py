@@ -56,6 +56,8 @@ class Search(Source):
         UserError: the storage cannot be used.
     """
 
+    ready = False
+
     def __init__(self, plan: SearchPlan, folder: Path, board: Board, race: Race | None) -> None:
         super().__init__([], race)
         self._plan, self._board = plan, board

@@ -14,10 +14,15 @@ class Source:
 
     Args:
         race: by which configurations drop out, if they do.
+
+    Attributes:
+        ready: whether all jobs are there, and none is made when it is asked for.
+        failures: what went wrong apart from jobs.
     """
 
+    ready = True
+
     def __init__(self, jobs: Sequence[Job], race: Race | None) -> None:
-        #: What went wrong apart from jobs.
         self.failures = 0
         self._waiting, self._race = deque(jobs), race
 

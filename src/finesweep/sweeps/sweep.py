@@ -139,7 +139,9 @@ class Sweep:
         """Further jobs that can train with those of a worker."""
         running = self._running[id(worker)]
         found: list[Assignment] = []
-        settings = self._kinds.together(running[0].job)
+        # Of them the first may have turned out to be of another kind; and where all are over it is still its process.
+        like = next((each for each in running if not each.over), running[0]).job
+        settings = self._kinds.together(like)
         if self._stopping or self._leaving or worker.stopped or worker.crowded or settings is None:
             return found
         at_work = sum(not each.over for each in running)
@@ -149,7 +151,7 @@ class Sweep:
         if settings.most is not None:
             limits.append(settings.most - at_work)
         wanted = int(min(limits))
-        for job in self._queue.alike(self._kinds.of(running[0].job)) if wanted > 0 else ():
+        for job in self._queue.alike(self._kinds.of(like), wanted) if wanted > 0 else ():
             if (task := self._assignment(worker.slot, job)) is not None:
                 found.append(task[0])
                 running.append(task[1])
