@@ -90,7 +90,7 @@ class Window(pl.Callback):
 def trained(work: Assembled, inside: AbstractContextManager[Any], steps: int, folder: Path) -> Window:
     """Train for the warm-up and the steps, the context around these."""
     window = Window(inside, steps)
-    trainer = lightning_trainer(work.parts, [], [Monitor(work.parts.trainer.log_every_n_steps), window], folder)
+    trainer = lightning_trainer(work, [], [Monitor(work.parts.trainer.log_every_n_steps), window], folder)
     trainer.limit_val_batches = 0
     trainer.fit(work.tuner, datamodule=work.data)
     return window

@@ -8,6 +8,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
+from finesweep.training.assemble import Assembled
 from finesweep.training.components import Components
 
 #: Hints of Lightning's that do not fit here: batches are small and ready, loaders reloaded on purpose.
@@ -39,19 +40,19 @@ class Trainer(pl.Trainer):
             loop.restarting = True
 
 
-def lightning_trainer(parts: Components, loggers: list[Any], callbacks: list[pl.Callback], folder: Path) -> Trainer:
+def lightning_trainer(work: Assembled, loggers: list[Any], callbacks: list[pl.Callback], folder: Path) -> Trainer:
     """The trainer of a run, whose loop is Lightning's; checkpoints, progress and signals are not."""
     for name in ("pytorch_lightning", "lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
     for hint in _HINTS:
         warnings.filterwarnings("ignore", message=f".*{hint}.*")
-    settings = parts.trainer
+    settings = work.parts.trainer
     # Uninitialised memory is never read here, and filling it costs time in every operation.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     trainer = Trainer(
         accelerator=settings.accelerator,
         devices=settings.devices,
-        strategy="auto" if settings.devices == 1 else _distributed(parts),
+        strategy="auto" if settings.devices == 1 else _distributed(work.parts),
         precision=settings.precision,  # type: ignore[arg-type]
         max_epochs=settings.max_epochs,
         max_steps=settings.max_steps if settings.max_steps is not None else -1,

@@ -73,7 +73,11 @@ class Checkpointer(pl.Callback):
         self._step = trainer.global_step
         for name in list(self._gradients):
             parameter = pl_module.model.get_parameter(name)
-            parameter.grad = self._gradients.pop(name).to(parameter.device)
+            gradient = self._gradients.pop(name).to(parameter.device)
+            if parameter.grad is None:
+                parameter.grad = gradient
+            else:  # a view, of a run that trains with others
+                parameter.grad.copy_(gradient)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int

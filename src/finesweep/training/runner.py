@@ -222,7 +222,7 @@ def _train(
         title = " ".join(record.overrides) if sweep else record.name
         callbacks.append(ProgressBar(title, parts.objective.metric, monitor))
     loggers = [curves, *parts.logger.build(record, values, sweep)] if rank == 0 else []
-    trainer = hands.trainer(parts, loggers, [*callbacks, keeper], record.folder)
+    trainer = hands.trainer(work, loggers, [*callbacks, keeper], record.folder)
     if latest is not None:
         keeper.restore(*latest, trainer)
     try:

@@ -49,7 +49,7 @@ class Hands(Protocol):
         """What the training works with, see :func:`assemble`."""
         ...
 
-    def trainer(self, parts: Components, loggers: list[Any], callbacks: list[pl.Callback], folder: Path) -> Any:
+    def trainer(self, work: Assembled, loggers: list[Any], callbacks: list[pl.Callback], folder: Path) -> Any:
         """What the callbacks see of the training."""
         ...
 

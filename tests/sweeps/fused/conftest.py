@@ -1,6 +1,7 @@
 """Runs that train as one, and the same runs alone."""
 
 import csv
+import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from finesweep.config.interrupt import Interrupted
 from finesweep.results import figures
 from finesweep.results.record import RunRecord
 from finesweep.sweeps.fused.run import Run
@@ -26,6 +28,14 @@ SHORT = [
 EXACT = [*SHORT, "trainer.precision=64-true", "model.dtype=float64", "model.dropout=0"]
 Configured = Callable[..., list[dict[str, Any]]]
 Trained = Callable[[Sequence[dict[str, Any]]], list[RunRecord]]
+
+
+class Stopping(Unsupervised):
+    """Stops a run after its first validation, as a signal does."""
+
+    def validated(self, number: int, epoch: int, value: float) -> None:
+        del number, epoch, value
+        raise Interrupted(signal.SIGTERM)
 
 
 @pytest.fixture(autouse=True)

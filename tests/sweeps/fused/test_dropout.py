@@ -17,10 +17,13 @@ from tests.sweeps.fused.conftest import EXACT, SHORT, Configured, Trained, asser
 Together = Callable[..., list[Run]]
 
 
-def test_dropout_is_each_ones_own(configured: Configured, alone: Trained, together: Together) -> None:
+@pytest.mark.parametrize("key", ["model.dropout", "finetune_strategy.dropout"])
+def test_dropout_is_each_ones_own(configured: Configured, alone: Trained, together: Together, key: str) -> None:
     """A run without dropout is the same to the last digit beside others that drop a part."""
-    common = [text for text in EXACT if text != "model.dropout=0"]
-    values = configured(common, ["model.dropout=0"], ["model.dropout=0.1"], ["model.dropout=0.5"])
+    common = [text for text in EXACT if not text.startswith(key)]
+    if key == "finetune_strategy.dropout":  # in whose place peft has nothing where it is 0
+        common += ["finetune_strategy=lora", "optimizer.lr=1e-2"]
+    values = configured(common, *([f"{key}={share}"] for share in (0, 0.1, 0.5)))
     runs = together(values)
     records = alone(values)
     assert_same(records[0], runs[0])

@@ -1,5 +1,6 @@
 """Which jobs ``hydra/launcher=fused`` trains as one, and what it does where they cannot."""
 
+import json
 import os
 import signal
 import time
@@ -8,13 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from finesweep.cli import main
+from finesweep.config.interrupt import Interrupted
 from finesweep.results.record import RunRecord
 from finesweep.sweeps.fused.together import Together
+from finesweep.training import runner
 from finesweep.training.assemble import prepare
 from finesweep.training.components import Components
-from tests.sweeps.fused.conftest import EXACT, SHORT, records
+from tests.sweeps.fused.conftest import EXACT, SHORT, Stopping, numbers, records
 from tests.training import killing
 
 Sweep = Callable[..., dict[str, RunRecord]]
@@ -63,6 +67,38 @@ def test_where_attention_is_frozen_any_dropouts_go_together(sweep: Sweep) -> Non
     assert [record.fused for record in found.values()] == [4] * 4
 
 
+def test_one_that_began_with_other_batches_goes_on_alone(
+    sweep: Sweep, tmp_path: Path, composed: Callable[..., dict[str, Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is not given to its group again and again, nor does the group wait for it."""
+    longer = [*EXACT, "trainer.threads=1", "trainer.checkpoint_minutes=0"]
+    with pytest.raises(Interrupted):
+        runner.run(composed(*longer, "seed=1"), tmp_path / "sweep" / "seed=1", supervisor=Stopping())
+    file = tmp_path / "sweep" / "seed=1" / "record.json"
+    record = json.loads(file.read_text())
+    record["batch"]["mix"] *= 2
+    file.write_text(json.dumps(record))
+    found = sweep(*longer, "seed=1,2,3")
+    assert {record.seed: record.fused for record in found.values()} == {1: 0, 2: 2, 3: 2}
+    assert found["seed=1"].resumed[0]["step"] > 0
+    assert capsys.readouterr().err.count("trains alone: it began with other batches") == 1
+
+
+def test_who_takes_the_place_of_another_ends_as_alone(sweep: Sweep, tmp_path: Path) -> None:
+    """Whenever it comes: here between two epochs of those that are at work."""
+    jobs = [*EXACT, "trainer.val_check_interval=0.5", "trainer.max_epochs=1,4,2,3"]
+    fused = sweep(*jobs, "hydra.launcher.most=2")
+    assert [record.fused for record in fused.values()] == [2] * 4
+    assert main(["train", "-m", f"hydra.sweep.dir={tmp_path}/local", "trainer.threads=1", *jobs]) == 0
+    alone = finished(tmp_path / "local")
+    assert fused.keys() == alone.keys()
+    for name, record in fused.items():
+        for split, metrics in alone[name].metrics.items():
+            assert record.metrics[split] == pytest.approx(metrics, abs=1e-6)
+        curves = [torch.tensor(numbers(each.folder / "metrics.csv")) for each in (record, alone[name])]
+        assert torch.allclose(*curves, atol=1e-6, equal_nan=True)
+
+
 def test_memory_bounds_how_many_train_as_one(
     composed: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -70,7 +106,7 @@ def test_memory_bounds_how_many_train_as_one(
     group = Together(parts)
 
     def room(free: int, sharing: int = 1) -> int:
-        monkeypatch.setattr("finesweep.sweeps.fused.together.free_memory", lambda *_: free)
+        monkeypatch.setattr("finesweep.sweeps.fused.memory.free_memory", lambda *_: free)
         return group.room(sharing)
 
     one = 2**30 / room(2**30)
@@ -79,6 +115,17 @@ def test_memory_bounds_how_many_train_as_one(
     assert room(2**32, sharing=2) == pytest.approx(room(2**31), abs=1)
     weights = sum(each.numel() * each.element_size() for each in prepare(parts).model.parameters())
     assert 4 * weights < one < 40 * weights  # with a gradient, two moments, and a batch of short sentences
+
+
+def test_layers_that_run_take_memory_though_they_keep_nothing(
+    composed: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("finesweep.sweeps.fused.memory.free_memory", lambda *_: 2**32)
+    frozen = [*SHORT, "finetune_strategy=frozen", "trainer.precision=32-true"]
+    known, running = (
+        Together(Components.of(composed(*frozen, *own))).room(1) for own in (["cache_gb=1"], ["cache_gb=0"])
+    )
+    assert 1.2 * running < known
 
 
 @pytest.mark.parametrize(("sampler", "most"), [("tpe", 2), ("random", 6)])

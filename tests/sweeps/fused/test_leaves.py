@@ -10,7 +10,7 @@ from transformers.pytorch_utils import Conv1D
 
 from finesweep.config.errors import ApartError
 from finesweep.sweeps.fused.leaves import drawn
-from finesweep.sweeps.fused.stack import Stack
+from finesweep.sweeps.fused.stack import Stack, share
 
 _SIZE, _OUT, _IDS = 6, 5, 7
 #: What makes a module of each kind, and whether it takes ids.
@@ -57,6 +57,9 @@ def test_a_leaf_is_its_modules(kind: str, data: st.DataObject) -> None:
         for name in trained:
             nn.init.normal_(model.get_parameter(name))
         other.load_state_dict(model.state_dict())
+    if data.draw(st.booleans()):  # else each has its own of what does not train
+        for model in models:
+            share(model, template, trained)
     stack = Stack(template, models, [[name for name in every if name in trained]])
     flat = data.draw(st.booleans())  # one long row, or rows
     stack.rows.count, stack.rows.unpadded = count * rows, flat
@@ -108,6 +111,15 @@ def test_a_module_that_is_not_known_is_named() -> None:
     models = [Model(Odd()) for _ in range(3)]
     with pytest.raises(ApartError, match=r"no layer for several runs is known for Odd \(own\)"):
         Stack(models[0], models[1:], [["own.scale"]])
+
+
+def test_parameters_of_two_kinds_are_refused() -> None:
+    """One piece of memory holds one of them."""
+    models = [Model(nn.Linear(_SIZE, _OUT)) for _ in range(3)]
+    for model in models:
+        model.own.bias.data = model.own.bias.data.bfloat16()  # type: ignore[union-attr]
+    with pytest.raises(ApartError, match="some of its parameters are bfloat16 and others float64"):
+        Stack(models[0], models[1:], [["own.weight", "own.bias"]])
 
 
 def test_a_released_template_is_what_it_was() -> None:

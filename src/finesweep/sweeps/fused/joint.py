@@ -10,12 +10,14 @@ from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
 from finesweep.config.errors import ApartError
 from finesweep.data.batch_plan import evaluation_plan
+from finesweep.data.resident import sent
 from finesweep.strategies.base import set_modes
 from finesweep.sweeps.fused.leaves import WHERE
 from finesweep.sweeps.fused.optimizer import STEPPERS
 from finesweep.sweeps.fused.stack import Stack
 from finesweep.sweeps.fused.trainer import SliceTrainer
 from finesweep.training.assemble import Assembled
+from finesweep.training.batch_size import rows_of_longest
 from finesweep.training.module import FineTuner, seed_batch, seed_generators
 from finesweep.training.optimizers import parameter_groups
 from finesweep.training.precision import autocast
@@ -54,7 +56,6 @@ class Joint:
         several = len(set(smoothing)) > 1
         self._tasks = [replace(task, label_smoothing=share) for share in (0.0, 0.5)] if several else [task]
         self._smoothing = self._vector([2 * share for share in smoothing])
-        self._begins = False
         if (unpadded := template.tuner.unpadded) is not None:  # all have a dropout of their own, or none
             dropouts = [work.parts.model.dropout for work in works]
             unpadded.dropouts = None if dropouts[0] is None else dropouts
@@ -67,7 +68,6 @@ class Joint:
         clips = [work.parts.trainer.gradient_clip_val for work in self._works]
         make = STEPPERS[type(settings[0])]
         self._step = make(self._stack, settings, [trainer.optimizers[0] for trainer in trainers], clips).step
-        self._begins = True
         for work in self._works:
             work.fused = max(work.fused, len(self._works))
         self._train_mode()
@@ -81,9 +81,6 @@ class Joint:
         assert self._step is not None
         if not self._template.tuner.model.training:  # it has scored since
             self._train_mode()
-        if self._begins:  # perhaps with gradients of a checkpoint
-            self._stack.adopt_gradients()
-        self._begins = False
         planned, counts = _even([trainer.plan[trainer.batch] for trainer in trainers])
         data = self._template.data
         batch = data.batch("train", planned, self._template.cut)
@@ -104,7 +101,7 @@ class Joint:
             summed, weights = summed + total.detach(), weights + (own * real).sum(1)
         if whole:
             self._step(self._vector([each.rate for each in trainers])[:, None])
-        summed, weights = summed * (scales != 0), weights * (scales != 0)
+        summed, weights = summed.float() * (scales != 0), weights.float() * (scales != 0)
         said = zip(summed, weights, planned, counts, strict=True)
         every, positions = data.lengths["train"], batch["positions"] // len(planned)
         return [
@@ -132,7 +129,10 @@ class Joint:
         data, count = self._template.data, len(self._works)
         for work in (self._template, *self._works):
             work.tuner.model.eval()
-        size = min(self._template.parts.data.eval_batch_size, max(_LEAST, _SCORED[self._device.type] // count))
+        asked = self._template.parts.data.eval_batch_size
+        # No more in all than one asks for alone, or than there are in training, so that they fit into memory.
+        most = max(asked // count, rows_of_longest(self._template.parts.data, data.features["train"]))
+        size = min(asked, most, max(_LEAST, _SCORED[self._device.type] // count))
         for number, rows in enumerate(evaluation_plan(data.lengths[split], size)):
             if not goes_on(number):
                 return
@@ -171,12 +171,12 @@ class Joint:
 
     def _vector(self, values: Sequence[float]) -> torch.Tensor:
         """A number for each run, in 64 bits, on the device, for which nobody waits."""
-        return torch.tensor(values, dtype=torch.float64).to(self._device, non_blocking=True)
+        return sent(torch.tensor(values, dtype=torch.float64), self._device)
 
     def _moved(self, part: dict[str, Any]) -> dict[str, Any]:
         """On the device."""
         moved: dict[str, Any] = tree_map(
-            lambda value: value.to(self._device, non_blocking=True) if isinstance(value, torch.Tensor) else value, part
+            lambda value: sent(value, self._device) if isinstance(value, torch.Tensor) else value, part
         )
         return moved
 

@@ -27,7 +27,7 @@ def train_together(tasks: Sequence[Assignment], most: int | None, talk: Connecti
 
     Args:
         tasks: at least two.
-        most: as many at a time; None is as many as fit into memory.
+        most: as many at a time, if they fit into memory; None is as many as do.
     """
     count = at_work = 0
 
@@ -58,7 +58,7 @@ def train_together(tasks: Sequence[Assignment], most: int | None, talk: Connecti
 
     try:
         group = Together(Components.of(tasks[0].values))
-        limit = most or min(_MOST, group.room(tasks[0].sharing))
+        limit = min(most or _MOST, group.room(tasks[0].sharing))
         if limit < len(tasks):
             raise ApartError("two of its kind do not fit into memory", where=WHERE)
     except BaseException as error:

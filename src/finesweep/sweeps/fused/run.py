@@ -30,7 +30,7 @@ class Run:
     def trainer(self) -> SliceTrainer:
         assert self.turn is not None
         trainer: SliceTrainer = self.turn.trainer
-        return trainer.of(self.turn.work)
+        return trainer
 
     @property
     def work(self) -> Assembled:

@@ -31,7 +31,7 @@ class Stack:
 
     Their trainable parameters become views of ``data[group]``, (slices, numbers), and the gradients of ``gradients``,
     so that an optimizer steps on a whole group at once, and a model can still be scored, saved and loaded alone. What
-    does not train and is the same in all of them is kept once.
+    does not train is one for all if they :func:`share` it.
 
     Args:
         template: a model like them, which runs in their place until :meth:`release`.
@@ -54,8 +54,6 @@ class Stack:
         self._replaced: dict[str, nn.Module] = {}
         self._scalings: list[tuple[dict[str, Any], dict[str, Any]]] = []
         trained = {name for group in groups for name in group}
-        for model in models:
-            share(model, template, trained)
         stacked = self._trainable(groups) | self._frozen(template, trained)
         self._replace(stacked)
 
@@ -63,6 +61,9 @@ class Stack:
         stacked = {}
         for names in groups:
             every = {name: [model.get_parameter(name) for model in self.models] for name in names}
+            kinds = {str(own.dtype).removeprefix("torch.") for each in every.values() for own in each}
+            if len(kinds) > 1:
+                raise ApartError(f"some of its parameters are {' and others '.join(sorted(kinds))}", where=WHERE)
             shapes = {name: _common(each) for name, each in every.items()}
             size, first = sum(shape.numel() for shape in shapes.values()), next(iter(every.values()))[0]
             data = torch.zeros(len(self.models), size, dtype=first.dtype, device=first.device)
@@ -90,7 +91,8 @@ class Stack:
         stacked = {}
         forced = any(_TOGETHER.search(name) for name in trainable)
         for name, parameter in template.named_parameters():
-            if name in trainable:
+            # A head that peft keeps from before the training has no say in anything.
+            if name in trainable or ".original_module." in name:
                 continue
             every = [model.get_parameter(name) for model in self.models]
             same = all(own.data_ptr() == parameter.data_ptr() for own in every)
@@ -171,13 +173,6 @@ class Stack:
                 continue
             own.data = own.detach().clone()
             own.grad = gradient.clone() if gradient.any() else None  # of some of the batches that a step adds up
-
-    def adopt_gradients(self) -> None:
-        """Take over gradients that models have been given since."""
-        for own, view in self._own:
-            if own.grad is not None and own.grad.data_ptr() != view.data_ptr():
-                view.copy_(own.grad)
-                own.grad = view
 
 
 def share(model: nn.Module, like: nn.Module, trained: Collection[str]) -> None:

@@ -2,8 +2,8 @@
 
 import gc
 import os
-import sys
 import time
+import traceback
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
@@ -15,23 +15,19 @@ import pytorch_lightning as pl
 import torch
 from torch import nn
 
-from finesweep.config.errors import AloneError, CrowdedError, UnlikeError
+from finesweep.config.errors import AloneError, CrowdedError, UnlikeError, UserError
 from finesweep.config.interrupt import Interrupted, StopRequest
-from finesweep.results.environment import PeakMemory, free_memory
+from finesweep.results.environment import PeakMemory
 from finesweep.strategies.anatomy import stacks_if_any
 from finesweep.sweeps.fused.joint import Joint
 from finesweep.sweeps.fused.leaves import WHERE, WHOLE
+from finesweep.sweeps.fused.memory import room
 from finesweep.sweeps.fused.run import Run
 from finesweep.sweeps.fused.stack import share
 from finesweep.sweeps.fused.trainer import SliceTrainer
 from finesweep.training.assemble import Assembled, assemble, assemble_like
-from finesweep.training.batch_size import need_of, rows_of_longest
 from finesweep.training.components import Components
 from finesweep.training.cpu import fast_cpu
-
-#: What of the memory that is free runs may take. And what each takes beside its gradient, its moments and its batch, in
-#: sizes of what it trains: its weights, here and in the model that is loaded, and what an optimizer step makes of them.
-_SHARE, _MORE = 0.8, 4
 
 
 class Together:
@@ -65,23 +61,8 @@ class Together:
         self._joint: Joint | None = None
 
     def room(self, sharing: int) -> int:
-        """How many runs fit into the memory that is free, at least one.
-
-        Args:
-            sharing: processes that do so.
-        """
-        work, parts = self._template, self._template.parts
-        free = free_memory(work.device, 1)
-        if free is None:
-            return sys.maxsize
-        train = work.features["train"]
-        size = dict.fromkeys((True, False), 0)
-        for parameter in work.model.parameters():
-            size[parameter.requires_grad] += parameter.numel() * parameter.element_size()
-        need = need_of(parts.task, work.model, train, work.batch_of, work.forward)
-        each = need(rows_of_longest(parts.data, train)) + _MORE * size[True]
-        # Each run loads a whole model, before it shares what does not train.
-        return max(1, int((_SHARE * free / sharing - size[False]) / each))
+        """How many runs fit into memory, see :func:`room`."""
+        return room(self._template, sharing)
 
     # --- for each run -------------------------------------------------------------------------------------------
 
@@ -112,11 +93,9 @@ class Together:
         work.complete = complete
         return work
 
-    def trainer(
-        self, parts: Components, loggers: list[Any], callbacks: list[pl.Callback], folder: Path
-    ) -> SliceTrainer:
+    def trainer(self, work: Assembled, loggers: list[Any], callbacks: list[pl.Callback], folder: Path) -> SliceTrainer:
         del folder
-        return SliceTrainer(parts, loggers, callbacks)
+        return SliceTrainer(work, loggers, callbacks)
 
     def out_of_memory(self) -> CrowdedError:
         """What it means that there was not enough."""
@@ -175,6 +154,10 @@ class Together:
         except BaseException as error:  # which is none of a single one
             if isinstance(error, torch.OutOfMemoryError):
                 error = self.out_of_memory()
+            elif isinstance(error, Exception) and not isinstance(error, UserError):  # whoever it is of fails alone
+                traceback.print_exc()
+                what = traceback.format_exception_only(error)[-1].strip().partition("\n")[0]
+                error = CrowdedError(what, where=WHERE)
             for run in runs:
                 if run.turn is not None:
                     run.fail(error)

@@ -9,7 +9,6 @@ from typing import Any
 import pytorch_lightning as pl
 
 from finesweep.training.assemble import Assembled
-from finesweep.training.components import Components
 
 
 class SliceTrainer:
@@ -17,8 +16,9 @@ class SliceTrainer:
 
     world_size, global_rank, is_global_zero = 1, 0, True
 
-    def __init__(self, parts: Components, loggers: list[Any], callbacks: list[pl.Callback]) -> None:
-        self._settings = parts.trainer
+    def __init__(self, work: Assembled, loggers: list[Any], callbacks: list[pl.Callback]) -> None:
+        self.work, self.datamodule = work, work.data
+        self._settings = work.parts.trainer
         self.loggers, self._callbacks = loggers, callbacks
         self.global_step = self.current_epoch = 0
         #: Batches of the epoch that are done.
@@ -31,25 +31,13 @@ class SliceTrainer:
         self.precision_plugin = SimpleNamespace(state_dict=dict, load_state_dict=dict)
         self.optimizers: list[Any] = []
         self.lr_scheduler_configs: list[Any] = []
-        self.datamodule: Any = None
-        self._work: Assembled | None = None
         #: Of the epoch: the rows of each batch, and the scale of their loss.
         self.plan: list[tuple[list[int], float]] = []
+        work.tuner.trainer = self  # type: ignore[assignment]
 
     def go_on(self, epoch: int, batch: int, step: int) -> None:
         """Set the counters: so many epochs, batches of the next and optimizer steps are done."""
         self.current_epoch, self.batch, self.global_step = epoch, batch, step
-
-    def of(self, work: Assembled) -> "SliceTrainer":
-        """Be the trainer of a run's module and data."""
-        self._work, self.datamodule = work, work.data
-        work.tuner.trainer = self  # type: ignore[assignment]
-        return self
-
-    @property
-    def work(self) -> Assembled:
-        assert self._work is not None
-        return self._work
 
     @property
     def num_training_batches(self) -> int:
