@@ -66,7 +66,7 @@ CASES = [
 
 
 def ours(case: Case, work: Work, count: int, seed: int, launcher: Sequence[str]) -> tuple[float, float, int]:
-    """Seconds of a whole sweep, and of its training alone; and the sub-words that it has trained on."""
+    """Seconds of a whole sweep, and the sum of what its runs trained; and the sub-words that they trained on."""
     rates = ",".join(f"{case.rate * (1 + i / count):.3e}" for i in range(count))
     with tempfile.TemporaryDirectory() as name:
         command = [
@@ -106,7 +106,8 @@ def measured(case: Case, work: Work, count: int, pairs: int, peers: int, rows: i
     theirs = [count * work.peer(peer, seed)["train_seconds"] for seed in range(1, peers + 1)]
     for seed in range(1, pairs + 1):
         for name, launcher in launchers.items():
-            found[name].append(ours(case, work, count, seed, launcher))
+            whole, training, tokens = ours(case, work, count, seed, launcher)
+            found[name].append((whole, training / (slots if name == "several" else 1), tokens))
             print(f"{count} {case.name}, seed {seed}, {name}: {found[name][-1]}", file=sys.stderr, flush=True)
     fused = statistics.median(seconds for seconds, _, _ in found["fused"])
 
