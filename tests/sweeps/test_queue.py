@@ -19,13 +19,13 @@ class Parity:
         return str(job % 2)
 
 
-def taken(source: type[Source], wanted: int, *, again: tuple[int, ...] = ()) -> tuple[list[int], Any]:
+def taken(source: type[Source], wanted: int, *, ahead: int = 4, again: tuple[int, ...] = ()) -> tuple[list[int], Any]:
     numbers: Any = range(10)
     parity: Any = Parity()
     queue: Any = Queue(source(numbers, None), parity)
     queue.again.extend(again)
     found: list[int] = []
-    for job in queue.alike("0", wanted):
+    for job in queue.alike("0", ahead):
         found.append(job)
         if len(found) == wanted:
             break
@@ -45,6 +45,15 @@ def test_trials_are_not_made_to_lie_about() -> None:
     assert [*queue.alike("1", 2)] == []
     assert [queue.next() for _ in range(4)] == [4, 6, 8, 9]
     assert not queue
+
+
+def test_one_of_a_kind_is_found_behind_another() -> None:
+    """Or a job would go on alone for all its time."""
+    numbers: Any = range(1, 10)
+    parity: Any = Parity()
+    queue: Any = Queue(Trials(numbers, None), parity)
+    assert next(queue.alike("0", 4)) == 2
+    assert queue.next() == 1
 
 
 def test_those_that_are_to_begin_again_come_first() -> None:

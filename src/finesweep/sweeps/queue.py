@@ -32,17 +32,17 @@ class Queue:
                 return waiting.popleft()
         return self._source.next()
 
-    def alike(self, kind: str, wanted: int) -> Iterator[Job]:
+    def alike(self, kind: str, ahead: int) -> Iterator[Job]:
         """Jobs of a kind. What comes from the source and is of another one waits.
 
         Args:
-            wanted: of a source that makes them at most as many new ones are asked for, those that wait among them.
+            ahead: so many may be asked for of a source that makes them, those that wait among them.
         """
         for waiting in (self.again, self._held):
             for job in [job for job in waiting if self._kinds.of(job) == kind]:
                 waiting.remove(job)
                 yield job
-        left = math.inf if self._source.ready else wanted - len(self._held)
+        left = math.inf if self._source.ready else ahead - len(self._held)
         while left > 0 and (new := self._source.next()) is not None:
             left -= 1
             if self._kinds.of(new) == kind:

@@ -25,7 +25,7 @@ class Local:
 class Fused(Local):
     """Jobs that train as one, in a process; ``conf/hydra/launcher/fused.yaml`` says what each key does."""
 
-    most: PositiveInt | None
+    most: PositiveInt
 
 
 @component

@@ -147,11 +147,9 @@ class Sweep:
         at_work = sum(not each.over for each in running)
         fair = math.ceil(self._board.open / self._pool.slots)  # other slots want some too
         busy = sum(not each.over for each in chain(*self._running.values()))
-        limits = [wanted, fair - at_work, self._source.at_once - busy]
-        if settings.most is not None:
-            limits.append(settings.most - at_work)
-        wanted = int(min(limits))
-        for job in self._queue.alike(self._kinds.of(like), wanted) if wanted > 0 else ():
+        room = int(min(fair - at_work, self._source.at_once - busy, settings.most - at_work))
+        wanted = min(wanted, room)
+        for job in self._queue.alike(self._kinds.of(like), room) if wanted > 0 else ():
             if (task := self._assignment(worker.slot, job)) is not None:
                 found.append(task[0])
                 running.append(task[1])

@@ -18,16 +18,13 @@ from finesweep.sweeps.worker import Assignment, Driver, further
 from finesweep.training.components import Components
 from finesweep.training.runner import steps
 
-#: Jobs that train as one where memory would take more: beyond that they gain little, and all wait for the slowest.
-_MOST = 64
 
-
-def train_together(tasks: Sequence[Assignment], most: int | None, talk: Connection) -> None:
+def train_together(tasks: Sequence[Assignment], most: int, talk: Connection) -> None:
     """Train jobs, and those that the driver gives with them. It is told how each of them ends.
 
     Args:
         tasks: at least two.
-        most: as many at a time, if they fit into memory; None is as many as do.
+        most: as many at a time, if they fit into memory.
     """
     count = at_work = 0
 
@@ -58,7 +55,7 @@ def train_together(tasks: Sequence[Assignment], most: int | None, talk: Connecti
 
     try:
         group = Together(Components.of(tasks[0].values))
-        limit = min(most or _MOST, group.room(tasks[0].sharing))
+        limit = min(most, group.room(tasks[0].sharing))
         if limit < len(tasks):
             raise ApartError("two of its kind do not fit into memory", where=WHERE)
     except BaseException as error:

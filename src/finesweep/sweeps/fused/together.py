@@ -154,13 +154,13 @@ class Together:
         except BaseException as error:  # which is none of a single one
             if isinstance(error, torch.OutOfMemoryError):
                 error = self.out_of_memory()
-            elif isinstance(error, Exception) and not isinstance(error, UserError):  # whoever it is of fails alone
-                traceback.print_exc()
-                what = traceback.format_exception_only(error)[-1].strip().partition("\n")[0]
+            at_work = [run for run in runs if run.turn is not None]
+            if isinstance(error, Exception) and not isinstance(error, UserError) and len(at_work) > 1:
+                traceback.print_exc()  # whoever it is of fails alone
+                what = f"{type(error).__name__}: {error}".partition("\n")[0]
                 error = CrowdedError(what, where=WHERE)
-            for run in runs:
-                if run.turn is not None:
-                    run.fail(error)
+            for run in at_work:
+                run.fail(error)
 
     def _forget(self) -> None:
         """Let go of the memory of runs that are over."""
