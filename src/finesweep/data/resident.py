@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.utils._pytree import tree_map
 
 Collate = Callable[[Sequence[Any]], dict[str, Any]]
 #: Features whose tensors are joined at a time, so that there are never many small ones.
@@ -53,6 +54,14 @@ def sent(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
     if device.type == "cuda" and tensor.device.type == "cpu":
         tensor = tensor.pin_memory()
     return tensor.to(device, non_blocking=True)
+
+
+def moved(part: dict[str, Any], device: torch.device) -> dict[str, Any]:
+    """A batch on a device, with all that it holds."""
+    there: dict[str, Any] = tree_map(
+        lambda value: sent(value, device) if isinstance(value, torch.Tensor) else value, part
+    )
+    return there
 
 
 class Resident:

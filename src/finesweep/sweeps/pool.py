@@ -6,7 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -30,7 +30,6 @@ class Worker:
     jobs: int = 1
     #: Whether they were too many, so that the next ones are for another process.
     crowded: bool = False
-    started: float = field(default_factory=time.monotonic)
     #: What its end is to be called and why, if it was told to stop; and when it is killed if it does not.
     stopped: tuple[str, str] | None = None
     deadline: float = 0.0

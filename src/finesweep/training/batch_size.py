@@ -50,7 +50,7 @@ def fitting(
     need = need_of(parts.task, model, features["train"], batch_of, forward)
     free = free_memory(next(model.parameters()).device, trainer.devices)
     if data.batch_size != "auto":
-        rows = rows_of_longest(data, features["train"])
+        rows = rows_of_longest(data, lengths_of(features["train"]))
         if free is not None and need(rows) > free:
             message = f"a batch of {rows} of the longest rows needs about {size_text(round(need(rows)))}, and "
             where = "data.max_batch_tokens" if data.max_batch_tokens else "data.batch_size"
@@ -64,10 +64,10 @@ def fitting(
     raise UserError(message, where="data.max_length", remedy="set a smaller one, or take a smaller model")
 
 
-def rows_of_longest(data: DataSource, train: Sequence[Feature]) -> int:
+def rows_of_longest(data: DataSource, lengths: np.ndarray) -> int:
     """How many rows a training batch of the longest ones has."""
     if data.max_batch_tokens:
-        return max(1, data.max_batch_tokens // int(lengths_of(train).max()))
+        return max(1, data.max_batch_tokens // int(lengths.max()))
     assert data.batch_size != "auto"  # which is settled by now
     return data.batch_size
 

@@ -104,8 +104,12 @@ def numbers(path: Path) -> list[list[float]]:
 def assert_same(alone: RunRecord, run: Run, tolerance: float = 1e-6) -> None:
     """Nothing that a run leaves behind differs by more than that."""
     assert run.error is None, run.error
-    record = run.record
-    assert record is not None
+    assert run.record is not None
+    assert_alike(alone, run.record, tolerance)
+
+
+def assert_alike(alone: RunRecord, record: RunRecord, tolerance: float = 1e-6) -> None:
+    """The same, of what it has left behind."""
     assert record.status == alone.status == "ok"
     for split, metrics in alone.metrics.items():
         assert record.metrics[split] == pytest.approx(metrics, abs=tolerance)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from finesweep.cli import main
 from finesweep.config.interrupt import Interrupted
@@ -18,7 +17,7 @@ from finesweep.sweeps.fused.together import Together
 from finesweep.training import runner
 from finesweep.training.assemble import prepare
 from finesweep.training.components import Components
-from tests.sweeps.fused.conftest import EXACT, SHORT, Stopping, numbers, records
+from tests.sweeps.fused.conftest import EXACT, SHORT, Stopping, assert_alike, records
 from tests.training import killing
 
 Sweep = Callable[..., dict[str, RunRecord]]
@@ -93,10 +92,7 @@ def test_who_takes_the_place_of_another_ends_as_alone(sweep: Sweep, tmp_path: Pa
     alone = finished(tmp_path / "local")
     assert fused.keys() == alone.keys()
     for name, record in fused.items():
-        for split, metrics in alone[name].metrics.items():
-            assert record.metrics[split] == pytest.approx(metrics, abs=1e-6)
-        curves = [torch.tensor(numbers(each.folder / "metrics.csv")) for each in (record, alone[name])]
-        assert torch.allclose(*curves, atol=1e-6, equal_nan=True)
+        assert_alike(alone[name], record)
 
 
 def test_memory_bounds_how_many_train_as_one(

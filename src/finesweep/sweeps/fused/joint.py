@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
+from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from finesweep.config.errors import ApartError
 from finesweep.data.batch_plan import evaluation_plan
-from finesweep.data.resident import sent
+from finesweep.data.resident import moved, sent
 from finesweep.strategies.base import set_modes
 from finesweep.sweeps.fused.leaves import WHERE
 from finesweep.sweeps.fused.optimizer import STEPPERS
@@ -92,7 +92,7 @@ class Joint:
         accumulate = self._template.parts.trainer.accumulate_grad_batches
         scales = self._vector([scale / accumulate for _, scale in planned])
         summed = weights = torch.zeros((), device=self._device)
-        for part in map(self._moved, batch["parts"]):
+        for part in (moved(part, self._device) for part in batch["parts"]):
             with self._precision():
                 losses, own = self._losses(self._said(part), part)
             real = part["place"].view_as(losses) < there
@@ -131,13 +131,14 @@ class Joint:
             work.tuner.model.eval()
         asked = self._template.parts.data.eval_batch_size
         # No more in all than one asks for alone, or than there are in training, so that they fit into memory.
-        most = max(asked // count, rows_of_longest(self._template.parts.data, data.features["train"]))
+        most = max(asked // count, rows_of_longest(self._template.parts.data, data.lengths["train"]))
         size = min(asked, most, max(_LEAST, _SCORED[self._device.type] // count))
         for number, rows in enumerate(evaluation_plan(data.lengths[split], size)):
             if not goes_on(number):
                 return
             seed_batch(self._template.parts.seed, 0, number, 0)
-            (one,) = map(self._moved, data.batch(split, [(rows, 1.0)])["parts"])
+            (part,) = data.batch(split, [(rows, 1.0)])["parts"]
+            one = moved(part, self._device)
             with self._precision():
                 said = self._said({name: each.repeat(count, *[1] * (each.dim() - 1)) for name, each in one.items()})
                 for take, own in zip(take_down, _slices(said, count), strict=True):
@@ -172,13 +173,6 @@ class Joint:
     def _vector(self, values: Sequence[float]) -> torch.Tensor:
         """A number for each run, in 64 bits, on the device, for which nobody waits."""
         return sent(torch.tensor(values, dtype=torch.float64), self._device)
-
-    def _moved(self, part: dict[str, Any]) -> dict[str, Any]:
-        """On the device."""
-        moved: dict[str, Any] = tree_map(
-            lambda value: sent(value, self._device) if isinstance(value, torch.Tensor) else value, part
-        )
-        return moved
 
 
 def _names(tuner: FineTuner) -> list[list[str]]:

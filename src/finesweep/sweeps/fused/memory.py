@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch.nn.modules.module import register_module_forward_hook
 
+from finesweep.data.resident import moved
 from finesweep.results.environment import free_memory
 from finesweep.training.assemble import Assembled
 from finesweep.training.batch_size import need_of, rows_of_longest
@@ -32,7 +33,7 @@ def room(work: Assembled, sharing: int) -> int:
     size = dict.fromkeys((True, False), 0)
     for parameter in work.model.parameters():
         size[parameter.requires_grad] += parameter.numel() * parameter.element_size()
-    rows = rows_of_longest(parts.data, train)
+    rows = rows_of_longest(parts.data, work.data.lengths["train"])
     need = need_of(parts.task, work.model, train, work.batch_of, work.forward)
     each = need(rows) + _AT_A_TIME * rows * _widest(work) + _MORE * size[True]
     # Each run loads a whole model, before it shares what does not train.
@@ -49,12 +50,10 @@ def _widest(work: Assembled) -> int:
         if isinstance(said, torch.Tensor):
             widest = max(widest, said.numel() * said.element_size())
 
-    longest = work.data.lengths["train"].argmax(0, keepdims=True)
-    batch = dict(work.batch_of([work.features["train"][int(longest[0])]]))
-    if (states := work.data.states.get("train")) is not None:  # or frozen layers would be counted, which do not run
-        batch["states"] = states.padded(longest, batch["input_ids"].size(1)).to(work.device)
+    longest = int(work.data.lengths["train"].argmax())
+    (part,) = work.data.batch("train", [([longest], 1.0)])["parts"]
     work.model.eval()
     precision = autocast(work.parts.trainer.precision, work.device.type)
     with torch.inference_mode(), precision, register_module_forward_hook(look):
-        work.tuner(batch)
+        work.tuner(moved(part, work.device))
     return widest
